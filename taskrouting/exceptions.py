@@ -1,0 +1,119 @@
+"""What does taskrouting raise on purpose, and who must act on it?
+
+    TaskroutingError
+    ├── ConfigurationError      a setting, a subscription or the topology is wrong; fix the code
+    ├── InvalidRoutingKey       no event can be published under this key
+    ├── InvalidPattern          no routing key can match this pattern
+    ├── InvalidEventData        an event holds what JSON or the database refuses
+    ├── InvalidEnvelope         bytes arrived that are no event
+    ├── NotAccepted             bytes arrived of a content type that we do not read
+    ├── BrokerUnavailable       a fault of the installation: wait and try again, nothing is charged
+    ├── TopologyConflict        a queue or exchange exists with other arguments
+    ├── UnsupportedByTransport  this broker cannot do what was asked
+    └── LeaseLost               another worker runs this delivery now; nothing was recorded
+
+    Verdict                     what a handler may raise to decide its own fate
+    ├── Snooze                  not now: again after a delay, no attempt is counted
+    ├── Reject                  never: dead-letter now, trying again is useless
+    └── Discard                 done on purpose: there is nothing to do
+
+A verdict is a decision, not an error, and has its own root, so that an
+``except TaskroutingError`` in a handler never eats it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class TaskroutingError(Exception):
+    """Every error that taskrouting raises on purpose."""
+
+
+class ConfigurationError(TaskroutingError, ImproperlyConfigured):
+    """A setting, a subscription or the topology is wrong; the message names it and the fix."""
+
+
+class InvalidRoutingKey(TaskroutingError, ValueError):
+    """No event can be published under this routing key; nothing was written."""
+
+
+class InvalidPattern(TaskroutingError, ValueError):
+    """No routing key that can be published will ever match this pattern."""
+
+
+class InvalidEventData(TaskroutingError, ValueError):
+    """The event holds a value that JSON or the database refuses; the message says which and where.
+
+    Nothing was written. Turn the value into text, a number, a list or a dict first.
+    """
+
+
+class InvalidEnvelope(TaskroutingError, ValueError):
+    """The received bytes cannot be read as an event; the message says what is broken and where."""
+
+
+class NotAccepted(TaskroutingError, ValueError):
+    """The received message has a content type that we do not read, or that ``ACCEPT`` leaves out."""
+
+
+class BrokerUnavailable(TaskroutingError, ConnectionError):
+    """The broker is away. Wait and try again; no attempt is charged for it."""
+
+
+class TopologyConflict(TaskroutingError):
+    """A queue or exchange exists with other arguments (AMQP answers 406).
+
+    The message names it, the argument that differs, and how to get out of it.
+    """
+
+
+class UnsupportedByTransport(TaskroutingError):
+    """The broker in use cannot do what was asked, for example priorities."""
+
+
+class LeaseLost(TaskroutingError):
+    """The delivery's token was taken over by another worker; this one recorded nothing."""
+
+
+class Verdict(Exception):  # noqa: N818 - a decision, not an error
+    """What a handler raises to decide the fate of its delivery."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Snooze(Verdict):
+    """Not now: run the handler again after ``delay`` and count no attempt."""
+
+    def __init__(self, delay: timedelta | float, reason: str = "") -> None:
+        """Take ``delay`` as a ``timedelta`` or in seconds.
+
+        Raises ValueError or TypeError for anything that is no length of time; raised inside a
+        handler, that is the handler's own failure.
+        """
+        super().__init__(reason)
+        self.delay = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        if self.delay < timedelta(0):
+            raise ValueError(f"Snooze({delay!r}): a delay cannot be negative.")
+
+    def __reduce__(self) -> tuple[type[Snooze], tuple[timedelta, str]]:
+        """Pickle with the delay, which ``args`` does not hold."""
+        return type(self), (self.delay, self.reason)
+
+
+class Reject(Verdict):
+    """Never: keep the delivery as a dead letter now, for trying again is useless."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class Discard(Verdict):
+    """Done on purpose: there was nothing to do, and no one needs to look at it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)

@@ -1,0 +1,150 @@
+"""Does this pattern want this routing key?
+
+A routing key is words joined by dots, for example ``video.upload``. A pattern is the same, where
+the word ``*`` stands for exactly one word and the word ``#`` for zero or more: the topic grammar
+of AMQP 0-9-1, as RabbitMQ plays it. An empty key has no words at all; between two dots stands an
+empty word, which is a word like any other. ``*`` and ``#`` beside other characters are ordinary
+characters: ``vid*`` matches the word ``vid*`` and nothing else.
+
+This module is the one place where that grammar lives. Kombu's virtual exchange answers
+differently, so a pattern that works in development would miss events in production.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from functools import lru_cache
+
+from taskrouting.exceptions import InvalidPattern, InvalidRoutingKey
+
+__all__ = [
+    "MAX_BYTES",
+    "InvalidPattern",
+    "InvalidRoutingKey",
+    "matches",
+    "suspicious_words",
+    "validate_pattern",
+    "validate_routing_key",
+    "word",
+]
+
+#: AMQP keeps routing keys and patterns in a "short string": this many bytes of UTF-8.
+MAX_BYTES = 255
+
+#: Distinct patterns kept compiled. More than this in use still work, at the price of compiling.
+_COMPILED_PATTERNS = 4096
+
+_NO_WORD_CHARACTERS = re.compile(r"[.*#\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def matches(pattern: str, routing_key: str) -> bool:
+    """Tell whether a queue bound with ``pattern`` receives an event sent as ``routing_key``."""
+    return _compiled(pattern).fullmatch(_dotted(routing_key)) is not None
+
+
+def validate_pattern(pattern: object) -> str:
+    """Return ``pattern`` if some routing key that can be published may match it.
+
+    Raises InvalidPattern, which says what is wrong: not text, empty (no event has an empty
+    routing key), over 255 bytes in UTF-8, or a character that no routing key may have.
+    """
+    if reason := _refusal(pattern):
+        raise InvalidPattern(f"The pattern {_shown(pattern)} {reason}.")
+    assert isinstance(pattern, str)
+    return pattern
+
+
+def validate_routing_key(key: object) -> str:
+    """Return ``key`` if an event can be published under it.
+
+    Raises InvalidRoutingKey, which says what is wrong: not text, empty, over 255 bytes in UTF-8,
+    a NUL character or half a surrogate pair.
+    """
+    if reason := _refusal(key):
+        raise InvalidRoutingKey(f"The routing key {_shown(key)} {reason}.")
+    assert isinstance(key, str)
+    return key
+
+
+def suspicious_words(pattern: str) -> list[str]:
+    """Return the words that hold ``*`` or ``#`` beside other characters, such as ``vid*``.
+
+    AMQP takes them literally, so they are legal; whoever wrote one nearly always meant a wildcard.
+    """
+    return [word for word in pattern.split(".") if len(word) > 1 and ("*" in word or "#" in word)]
+
+
+def word(text: str) -> str:
+    """Make ``text`` usable as one word of a routing key.
+
+    Dots, wildcards, white space, control characters and halves of surrogate pairs become ``_``;
+    so does an empty text.
+    """
+    return _NO_WORD_CHARACTERS.sub("_", text) or "_"
+
+
+@lru_cache(maxsize=_COMPILED_PATTERNS)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Translate ``pattern`` to an expression over the dotted form of a routing key.
+
+    The runs of words between ``#`` are looked for from left to right, each at the first place
+    where it fits. Nothing is lost by taking the first place, so each run is an atomic group that
+    is never tried again elsewhere, and no pattern however odd can make matching explode.
+    """
+    runs = _runs(_words(pattern))
+    if len(runs) == 1:
+        return re.compile(runs[0], re.DOTALL)
+    first, *middle, last = runs
+    found = "".join(f"(?>{_ANY_WORDS}{run})" for run in middle if run)
+    return re.compile(f"{first}{found}{_ANY_WORDS}{last}", re.DOTALL)
+
+
+#: One whole word, whatever it is; possessive, so that a word is never cut in two.
+_ONE_WORD = r"\.[^.]*+"
+
+#: As few whole words as will do.
+_ANY_WORDS = rf"(?:{_ONE_WORD})*?"
+
+
+def _runs(words: list[str]) -> list[str]:
+    """Translate the words before, between and after each ``#``, every run to one expression."""
+    runs = [""]
+    for each in words:
+        if each == "#":
+            runs.append("")
+        else:
+            runs[-1] += _ONE_WORD if each == "*" else rf"\.{re.escape(each)}(?![^.])"
+    return runs
+
+
+def _words(text: str) -> list[str]:
+    """Split at the dots. The empty text has no words, where ``str.split`` finds an empty one."""
+    return text.split(".") if text else []
+
+
+def _dotted(routing_key: str) -> str:
+    """Put a dot before each word, so that no words and one empty word look different."""
+    return f".{routing_key}" if routing_key else ""
+
+
+def _refusal(text: object) -> str:
+    """Say why neither a routing key nor a pattern can be ``text``; empty if it can."""
+    if not isinstance(text, str):
+        return f"is {type(text).__name__}, not text"
+    if not text:
+        return "is empty"
+    if "\x00" in text:
+        return "holds a NUL character"
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        return f"holds half a surrogate pair at index {error.start}"
+    if size > MAX_BYTES:
+        return f"is {size} bytes long in UTF-8, and AMQP takes no more than {MAX_BYTES}"
+    return ""
+
+
+def _shown(text: object) -> str:
+    """Show a value in an error message, short enough to read."""
+    return reprlib.repr(text)

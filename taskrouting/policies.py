@@ -67,9 +67,7 @@ class Retry:
                 f"Retry(base={base!r}) is longer than its ceiling, {ceiling!r}; raise ceiling=."
             )
 
-    def next_delay(
-        self, attempt: int, random: Callable[[], float] = chance.random
-    ) -> timedelta:
+    def next_delay(self, attempt: int, random: Callable[[], float] = chance.random) -> timedelta:
         """How long to wait after ``attempt`` (1 is the first) failed.
 
         Doubles from ``base`` to ``ceiling``, then takes a random point between half of that and

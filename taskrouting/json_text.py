@@ -1,0 +1,157 @@
+"""Which JSON can be kept by every database, and read back as what it was?
+
+JSON as in RFC 8259, minus what PostgreSQL's ``jsonb`` refuses (NUL characters, halves of surrogate
+pairs) and what readers disagree about (keys that stand twice, NaN and Infinity, numbers without
+end, depth without end). Whatever ``dumps`` writes, ``loads`` reads back equal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import reprlib
+from typing import Any
+
+from taskrouting.exceptions import InvalidEnvelope, InvalidEventData
+
+#: How deep lists and dicts may be nested. Far below where Python's own reader and writer give up,
+#: which depends on the version and on how deep the stack already is.
+MAX_DEPTH = 200
+
+_REFUSED_CHARACTERS = re.compile(r"[\x00\ud800-\udfff]")
+
+
+def dumps(value: Any, where: str) -> str:
+    """Write ``value`` as compact JSON text that is not escaped to ASCII.
+
+    Raises InvalidEventData, which says which part of ``where`` is no JSON value, and why.
+    """
+    if reason := fault(value, where):
+        raise InvalidEventData(reason)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def loads(text: str, where: str) -> Any:
+    """Read JSON text.
+
+    Raises InvalidEnvelope, which says what ``where`` holds that is not JSON, or not ours.
+    """
+    try:
+        value = _READER.decode(text)
+    except InvalidEnvelope as error:
+        raise InvalidEnvelope(f"{where}: {error}") from error
+    except RecursionError as error:
+        raise InvalidEnvelope(f"{where}: nested too deeply to be read") from error
+    except ValueError as error:
+        raise InvalidEnvelope(f"{where} is not JSON: {error}") from error
+    if _may_hide_a_fault(text) and (reason := fault(value, where)):
+        raise InvalidEnvelope(reason)
+    return value
+
+
+def fault(value: Any, where: str) -> str:
+    """Say which part of ``value`` is not JSON that every database keeps; empty if all of it is.
+
+    The sentence starts with the place: ``data.user.tags[3]: float nan ...``.
+    """
+    found = _fault(value, 0)
+    return "".join((where, *found)) if found else ""
+
+
+def text_fault(text: str) -> str:
+    """Say which character keeps ``text`` out of a database; empty if it can be kept."""
+    if refused := _REFUSED_CHARACTERS.search(text):
+        kind = "a NUL character" if refused[0] == "\x00" else "half a surrogate pair"
+        return f"text with {kind} at index {refused.start()}, which no database keeps"
+    return ""
+
+
+def shown(value: object) -> str:
+    """Show ``value`` in an error message: short, and whatever it is without failing."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an int with more digits than Python writes
+        return object.__repr__(value)
+
+
+def _fault(value: Any, depth: int) -> tuple[str, ...]:
+    """Return the steps that lead to the first fault, and the fault; empty if there is none."""
+    match value:
+        case None | bool():
+            return ()
+        case str():
+            reason = text_fault(value)
+        case int():
+            reason = _int_fault(value)
+        case float():
+            reason = "" if math.isfinite(value) else f"float {value} is no JSON number"
+        case dict() | list() | tuple() if depth >= MAX_DEPTH:
+            reason = f"nested deeper than {MAX_DEPTH} levels"
+        case dict():
+            return _dict_fault(value, depth + 1)
+        case list() | tuple():
+            return _list_fault(value, depth + 1)
+        case _:
+            reason = f"{type(value).__name__} {shown(value)} is no JSON value"
+    return (f": {reason}",) if reason else ()
+
+
+def _dict_fault(items: dict[Any, Any], depth: int) -> tuple[str, ...]:
+    for key, value in items.items():
+        if not isinstance(key, str):
+            return (f": the key {shown(key)} is {type(key).__name__}, not text",)
+        if reason := text_fault(key):
+            return (f": the key {shown(key)} is {reason}",)
+        if found := _fault(value, depth):
+            return (f".{key}" if key.isidentifier() else f"[{shown(key)}]", *found)
+    return ()
+
+
+def _list_fault(items: list[Any] | tuple[Any, ...], depth: int) -> tuple[str, ...]:
+    for index, value in enumerate(items):
+        if found := _fault(value, depth):
+            return (f"[{index}]", *found)
+    return ()
+
+
+def _int_fault(value: int) -> str:
+    try:
+        int.__repr__(value)
+    except ValueError:  # Python's limit on the digits of an int, against quadratic time
+        return "an int with more digits than Python writes"
+    return ""
+
+
+def _may_hide_a_fault(text: str) -> bool:
+    """Tell whether a value read from ``text`` must be searched.
+
+    Only an escape can bring in a character that UTF-8 text cannot hold, and only brackets nest.
+    """
+    return "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice: readers disagree which value counts."""
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InvalidEnvelope(f"the key {shown(twice)} stands twice in one object")
+    return read
+
+
+def _float(text: str) -> float:
+    """Refuse ``1e999``, which Python would read as infinity."""
+    number = float(text)
+    if math.isinf(number):
+        raise InvalidEnvelope(f"the number {shown(text)} is too large")
+    return number
+
+
+def _constant(name: str) -> Any:
+    """Refuse NaN and Infinity, which Python would read although JSON has no such thing."""
+    raise InvalidEnvelope(f"{name} is no JSON number")
+
+
+_READER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)

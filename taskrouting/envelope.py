@@ -32,10 +32,10 @@ _NAME = re.compile(r"[a-z0-9]+")
 #: CloudEvents' Integer has 32 bits.
 _INTEGERS = range(-(2**31), 2**31)
 
-#: What is left before the attribute's name: RabbitMQ's binding, then the two spellings of AMQP 1.0.
+#: What stands before an attribute's name: RabbitMQ's binding, then the two spellings of AMQP 1.0.
 _HEADER = re.compile(r"(?:ce-|cloudevents_|cloudevents:)(.*)", re.IGNORECASE | re.DOTALL)
 
-_JSON = re.compile(r"(?:application|text)/(?:[^/;\s]+\+)?json|[^/;\s]+/[^/;\s]+\+json")
+_JSON = re.compile(r"[^/\s]+/(?:[^/\s]+\+)?json")
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
 
 #: The encodings of JSON that are read; Python knows others, some of which are no text at all.
@@ -72,16 +72,13 @@ def read_structured(body: bytes, content_type: str) -> tuple[Attributes, Any]:
     Raises NotAccepted for other formats and for batches, InvalidEnvelope for broken documents.
     """
     if media_type(content_type) not in ("application/cloudevents", CONTENT_TYPE):
-        raise NotAccepted(
-            f"The content type is {json_text.shown(content_type)}; of CloudEvents we read {CONTENT_TYPE}."
-        )
-    document = _read_json(body, content_type)
+        shown = json_text.shown(content_type)
+        raise NotAccepted(f"The content type is {shown}; of CloudEvents we read {CONTENT_TYPE}.")
+    document = _read_json(body, content_type, json_text.MAX_DEPTH + 1)  # the document around data
     if not isinstance(document, dict):
         raise InvalidEnvelope(f"The body is a {type(document).__name__}, not a CloudEvent object.")
-    attributes = {name: value for name, value in document.items() if value is not None}
-    data = _take_data(attributes)
-    _take_specversion(attributes)
-    return attributes, data
+    data = _take_data(document)
+    return _set_attributes(document), data
 
 
 def is_binary(headers: Mapping[str, Any]) -> bool:
@@ -99,13 +96,14 @@ def read_binary(
     """
     attributes: Attributes = {}
     for name, value in _attribute_headers(headers):
-        if name in attributes:
-            raise InvalidEnvelope(f"The attribute {name!r} stands in two headers.")
-        attributes[name] = _header_value(name, value)
-    _take_specversion(attributes)
-    if content_type:
-        attributes["datacontenttype"] = content_type
-    return attributes, _binary_data(body, content_type)
+        known = attributes.setdefault(name, _header_value(name, value))
+        if known != _header_value(name, value):
+            raise InvalidEnvelope(f"The attribute {name!r} has two values in the headers.")
+    if content_type:  # of JSON, the charset has served its purpose
+        attributes["datacontenttype"] = (
+            media_type(content_type) if is_json(content_type) else content_type
+        )
+    return _set_attributes(attributes), _binary_data(body, content_type)
 
 
 def read_plain(body: bytes, content_type: str | None) -> Any:
@@ -156,26 +154,31 @@ def read_time(text: object) -> datetime:
         ) from error
 
 
-def in_utc(time: datetime) -> datetime:
-    """Return ``time`` in UTC; one without a zone, as brokers' clients make them, is in UTC already.
-
-    Raises InvalidEnvelope when UTC would need a year below 1 or above 9999.
-    """
-    try:
-        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-    except OverflowError as error:
-        raise InvalidEnvelope(f"The time {time} is out of range in UTC.") from error
-
-
-def after_1970(count: float, unit: timedelta) -> datetime:
-    """Read a timestamp: so many units since 1970.
+def read_timestamp(value: Any, unit: timedelta) -> datetime:
+    """Read a broker's timestamp: a datetime (UTC if it has no zone), or so many units since 1970.
 
     Raises InvalidEnvelope when that is no time between the years 1 and 9999.
     """
     try:
-        return _EPOCH + count * unit
+        match value:
+            case datetime():
+                return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+            case int() | float():
+                return _EPOCH + value * unit
     except (ValueError, OverflowError) as error:
-        raise InvalidEnvelope(f"The timestamp {json_text.shown(count)} is no time.") from error
+        raise InvalidEnvelope(f"The timestamp {json_text.shown(value)} is out of range.") from error
+    raise InvalidEnvelope(f"The timestamp {json_text.shown(value)} is no time.")
+
+
+def time_fault(value: object) -> str:
+    """Say why ``value`` cannot be sent as a time; empty if it can."""
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        return f"{json_text.shown(value)} is no aware datetime"
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        return f"{value} is not between the years 1 and 9999 in UTC"
+    return ""
 
 
 def name_fault(name: object) -> str:
@@ -188,7 +191,7 @@ def name_fault(name: object) -> str:
 def value_fault(value: object) -> str:
     """Say why an extension cannot have this value; empty if it can."""
     if isinstance(value, str):
-        return json_text.text_fault(value)
+        return json_text.text_fault(value) if value else "empty; leave it out"
     if not isinstance(value, int):  # a bool is one too
         return f"{json_text.shown(value)} is neither text, an integer nor a boolean"
     return "" if value in _INTEGERS else "the integer has more than 32 bits; send it as text"
@@ -200,7 +203,7 @@ def known_value(value: Any) -> Any:
     return str(value) if too_large else value
 
 
-def _read_json(body: bytes, content_type: str | None) -> Any:
+def _read_json(body: bytes, content_type: str | None, levels: int = json_text.MAX_DEPTH) -> Any:
     """Read a body in the charset that its content type names, or in UTF-8."""
     named = _CHARSET.search(content_type or "")
     charset = named[1].lower() if named else "utf-8"
@@ -209,19 +212,18 @@ def _read_json(body: bytes, content_type: str | None) -> Any:
     try:
         text = body.decode(charset)
     except UnicodeDecodeError as error:
-        raise InvalidEnvelope(
-            f"The body is not {charset}: {error.reason} at byte {error.start}."
-        ) from error
-    return json_text.loads(text, "body")
+        reason = f"{error.reason} at byte {error.start}"
+        raise InvalidEnvelope(f"The body is not {charset}: {reason}.") from error
+    return json_text.loads(text, "body", levels)
 
 
 def _take_data(document: Attributes) -> Any:
     """Take the data out of a structured document, in whichever of its two forms it is there."""
-    if "data_base64" not in document:
-        return document.pop("data", None)
-    if "data" in document:
+    data, encoded = document.pop("data", None), document.pop("data_base64", None)
+    if encoded is None:
+        return data
+    if data is not None:
         raise InvalidEnvelope("The event has both 'data' and 'data_base64'.")
-    encoded = document.pop("data_base64")
     if not isinstance(encoded, str):
         raise InvalidEnvelope(f"'data_base64' is a {type(encoded).__name__}, not text.")
     try:
@@ -230,33 +232,31 @@ def _take_data(document: Attributes) -> Any:
         raise InvalidEnvelope(f"'data_base64' is not base64: {error}.") from error
 
 
-def _take_specversion(attributes: Attributes) -> None:
+def _set_attributes(attributes: Attributes) -> Attributes:
+    """Return the attributes that are set to something, once the version is known to be ours."""
     version = attributes.pop("specversion", None)
     if version != SPECVERSION:
         raise InvalidEnvelope(
             f"The attribute 'specversion' is {json_text.shown(version)}; we read {SPECVERSION!r}."
         )
+    return {name: value for name, value in attributes.items() if value is not None and value != ""}
 
 
 def _attribute_headers(headers: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the headers that are attributes, without their prefix; None means unset."""
+    """Yield the headers that are attributes, without their prefix."""
     for header, value in headers.items():
         named = _HEADER.fullmatch(header) if isinstance(header, str) else None
-        if named and value is not None:
+        if named:
             yield named[1].lower(), value
 
 
 def _header_value(name: str, value: Any) -> Any:
-    """Read a header of whatever type the broker's tables know as the value of an attribute."""
-    match value:
-        case bytes():
-            return _header_text(name, value)
-        case datetime():
-            return write_time(in_utc(value))
-        case int() if name == "time":  # a timestamp of AMQP 1.0
-            return write_time(after_1970(value, _MILLISECOND))
-        case _:
-            return value
+    """Read a header, of whatever type the broker's tables know, as the value of an attribute."""
+    if isinstance(value, bytes):
+        return _header_text(name, value)
+    if isinstance(value, datetime) or (name == "time" and isinstance(value, int)):
+        return write_time(read_timestamp(value, _MILLISECOND))  # the unit of AMQP 1.0
+    return value
 
 
 def _header_text(name: str, value: bytes) -> str:

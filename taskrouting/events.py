@@ -52,12 +52,13 @@ _REQUIRED = ("id", "source", "type")
 #: Names that an extension cannot have, because something else goes there.
 _RESERVED = {*_TEXTS, "specversion", "time", "data"}
 
+#: Attributes that CloudEvents says are text, and that we keep among the extensions.
+_TEXT_EXTENSIONS = ("dataschema", "datacontenttype", "authtype")
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 #: The name space of idempotency keys. It must never change: keys have to outlive releases.
 _IDEMPOTENCY = uuid.UUID("6f1c51a4-0f3e-4bd5-9d0b-5a1c7e0c2b6d")
-
-_SECOND, _MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 
 #: The last second that a datetime can hold, counted from 1970.
 _YEAR_9999 = 253_402_300_799
@@ -111,8 +112,7 @@ class Event:
         The same in every attempt and after every redelivery, different for every other event and
         subscription: 36 characters, fit for an ``Idempotency-Key`` header.
         """
-        name = json.dumps([self.source, self.id, subscription])
-        return str(uuid.uuid5(_IDEMPOTENCY, name))
+        return str(uuid.uuid5(_IDEMPOTENCY, json.dumps([self.source, self.id, subscription])))
 
 
 def new_id() -> str:
@@ -151,7 +151,7 @@ def decode(
 
     A structured CloudEvent is what its body says, whatever the headers say. Raises NotAccepted
     when the message is neither a CloudEvent nor JSON, InvalidEnvelope when it is a broken one;
-    both say what is wrong, and for the same message always the same.
+    both say what is wrong, and waiting helps neither.
     """
     if content_type and envelope.is_structured(content_type):
         return _from_attributes(*envelope.read_structured(body, content_type), properties)
@@ -191,9 +191,9 @@ def _attributes(event: Event) -> envelope.Attributes:
 def _from_attributes(
     attributes: envelope.Attributes, data: Any, properties: Mapping[str, Any]
 ) -> Event:
-    """Make an event of CloudEvents attributes, which it takes apart; an empty text means unset."""
+    """Make an event of CloudEvents attributes, which it takes apart."""
     time = attributes.pop("time", None)
-    texts = {ours: attributes.pop(name, None) or None for name, ours in _TEXTS.items()}
+    texts = {ours: attributes.pop(name, None) for name, ours in _TEXTS.items()}
     usual = {"datacontenttype": _usual_content_type(data)}
     if texts["actor"] is not None:
         usual["authtype"] = _ACTOR_TYPE
@@ -245,17 +245,15 @@ def _property(properties: Mapping[str, Any], name: str) -> str | None:
 
 
 def _sent_at(properties: Mapping[str, Any]) -> datetime:
-    """Return the time that the AMQP property ``timestamp`` gives, or now."""
-    match properties.get("timestamp"):
-        case None:
-            return datetime.now(UTC)
-        case datetime() as sent:
-            return envelope.in_utc(sent)
-        case int() | float() as seconds:
-            # Past the year 9999 they are milliseconds, as JavaScript counts.
-            return envelope.after_1970(seconds, _MILLISECOND if seconds > _YEAR_9999 else _SECOND)
-        case other:
-            raise InvalidEnvelope(f"The property 'timestamp' is {json_text.shown(other)}.")
+    """Return the time that the AMQP property ``timestamp`` gives, or now.
+
+    It counts seconds; past the year 9999 it must be milliseconds, as JavaScript counts.
+    """
+    sent = properties.get("timestamp")
+    if sent is None:
+        return datetime.now(UTC)
+    in_seconds = not isinstance(sent, int) or sent <= _YEAR_9999
+    return envelope.read_timestamp(sent, timedelta(seconds=1 if in_seconds else 0.001))
 
 
 def _usual_content_type(data: Any) -> str:
@@ -266,7 +264,7 @@ def _usual_content_type(data: Any) -> str:
 def _checked(event: Event) -> Event:
     """Return an event that was read, or refuse it for the reasons that ``encode`` has too."""
     if reason := _fault(event):
-        raise InvalidEnvelope(f"{reason}.")
+        raise InvalidEnvelope(f"A broken attribute, {reason}.")
     return event
 
 
@@ -275,7 +273,7 @@ def _fault(event: Event) -> str:
     for ours in _TEXTS.values():
         if reason := _text_fault(getattr(event, ours), required=ours in _REQUIRED):
             return f"{ours}: {reason}"
-    if reason := _time_fault(event.time):
+    if reason := envelope.time_fault(event.time):
         return f"time: {reason}"
     for name, value in event.extensions.items():
         if reason := _extension_fault(name, value):
@@ -284,10 +282,10 @@ def _fault(event: Event) -> str:
 
 
 def _text_fault(value: object, *, required: bool) -> str:
-    if value is None and not required:
-        return ""
+    if value is None:
+        return "missing" if required else ""
     if not isinstance(value, str):
-        return "missing" if value is None else f"{json_text.shown(value)} is not text"
+        return f"{json_text.shown(value)} is not text"
     if not value:
         return "empty"
     if len(value) > MAX_LENGTH:
@@ -295,17 +293,9 @@ def _text_fault(value: object, *, required: bool) -> str:
     return json_text.text_fault(value)
 
 
-def _time_fault(value: object) -> str:
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        return f"{json_text.shown(value)} is no aware datetime"
-    try:
-        value.astimezone(UTC)
-    except OverflowError:
-        return f"{value} is not between the years 1 and 9999 in UTC"
-    return ""
-
-
 def _extension_fault(name: object, value: object) -> str:
     if name in _RESERVED:
         return f"the name is taken; set the event's {_TEXTS.get(str(name), name)!r} instead"
+    if name in _TEXT_EXTENSIONS and not isinstance(value, str):
+        return f"{json_text.shown(value)} is not text"
     return envelope.name_fault(name) or envelope.value_fault(value)

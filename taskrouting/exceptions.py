@@ -56,7 +56,7 @@ class InvalidEnvelope(TaskroutingError, ValueError):
 
 
 class NotAccepted(TaskroutingError, ValueError):
-    """The received message has a content type that we do not read, or that ``ACCEPT`` leaves out."""
+    """A message has a content type that we do not read, or that ``ACCEPT`` leaves out."""
 
 
 class BrokerUnavailable(TaskroutingError, ConnectionError):

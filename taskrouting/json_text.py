@@ -11,6 +11,7 @@ import json
 import math
 import re
 import reprlib
+from collections import Counter
 from typing import Any
 
 from taskrouting.exceptions import InvalidEnvelope, InvalidEventData
@@ -18,6 +19,9 @@ from taskrouting.exceptions import InvalidEnvelope, InvalidEventData
 #: How deep lists and dicts may be nested. Far below where Python's own reader and writer give up,
 #: which depends on the version and on how deep the stack already is.
 MAX_DEPTH = 200
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 _REFUSED_CHARACTERS = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -28,34 +32,32 @@ def dumps(value: Any, where: str) -> str:
     Raises InvalidEventData, which says which part of ``where`` is no JSON value, and why.
     """
     if reason := fault(value, where):
-        raise InvalidEventData(reason)
+        raise InvalidEventData(f"{reason}.")
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def loads(text: str, where: str) -> Any:
-    """Read JSON text.
+def loads(text: str, where: str, levels: int = MAX_DEPTH) -> Any:
+    """Read JSON text that is nested no deeper than ``levels``.
 
     Raises InvalidEnvelope, which says what ``where`` holds that is not JSON, or not ours.
     """
     try:
         value = _READER.decode(text)
-    except InvalidEnvelope as error:
-        raise InvalidEnvelope(f"{where}: {error}") from error
     except RecursionError as error:
-        raise InvalidEnvelope(f"{where}: nested too deeply to be read") from error
+        raise InvalidEnvelope(f"{where}: nested deeper than {levels} levels.") from error
     except ValueError as error:
-        raise InvalidEnvelope(f"{where} is not JSON: {error}") from error
-    if _may_hide_a_fault(text) and (reason := fault(value, where)):
-        raise InvalidEnvelope(reason)
+        raise InvalidEnvelope(f"{where} is not JSON: {error}.") from error
+    if _may_hide_a_fault(text, levels) and (reason := fault(value, where, levels)):
+        raise InvalidEnvelope(f"{reason}.")
     return value
 
 
-def fault(value: Any, where: str) -> str:
+def fault(value: Any, where: str, levels: int = MAX_DEPTH) -> str:
     """Say which part of ``value`` is not JSON that every database keeps; empty if all of it is.
 
-    The sentence starts with the place: ``data.user.tags[3]: float nan ...``.
+    The sentence starts with the place: ``data.user.tags[3]: float nan is no JSON number``.
     """
-    found = _fault(value, 0)
+    found = _fault(value, levels)
     return "".join((where, *found)) if found else ""
 
 
@@ -70,13 +72,14 @@ def text_fault(text: str) -> str:
 def shown(value: object) -> str:
     """Show ``value`` in an error message: short, and whatever it is without failing."""
     try:
-        return reprlib.repr(value)
+        return _SHORT.repr(value)
     except ValueError:  # an int with more digits than Python writes
         return object.__repr__(value)
 
 
-def _fault(value: Any, depth: int) -> tuple[str, ...]:
+def _fault(value: Any, levels: int) -> tuple[str, ...]:
     """Return the steps that lead to the first fault, and the fault; empty if there is none."""
+    reason = ""
     match value:
         case None | bool():
             return ()
@@ -84,33 +87,35 @@ def _fault(value: Any, depth: int) -> tuple[str, ...]:
             reason = text_fault(value)
         case int():
             reason = _int_fault(value)
+        case float() if not math.isfinite(value):
+            reason = f"float {value} is no JSON number"
         case float():
-            reason = "" if math.isfinite(value) else f"float {value} is no JSON number"
-        case dict() | list() | tuple() if depth >= MAX_DEPTH:
-            reason = f"nested deeper than {MAX_DEPTH} levels"
+            return ()
+        case dict() | list() | tuple() if not levels:
+            reason = "nested too deeply"
         case dict():
-            return _dict_fault(value, depth + 1)
+            return _dict_fault(value, levels - 1)
         case list() | tuple():
-            return _list_fault(value, depth + 1)
+            return _list_fault(value, levels - 1)
         case _:
-            reason = f"{type(value).__name__} {shown(value)} is no JSON value"
+            reason = f"{type(value).__name__} {shown(value)} is no JSON value; write it as text"
     return (f": {reason}",) if reason else ()
 
 
-def _dict_fault(items: dict[Any, Any], depth: int) -> tuple[str, ...]:
+def _dict_fault(items: dict[Any, Any], levels: int) -> tuple[str, ...]:
     for key, value in items.items():
         if not isinstance(key, str):
             return (f": the key {shown(key)} is {type(key).__name__}, not text",)
         if reason := text_fault(key):
             return (f": the key {shown(key)} is {reason}",)
-        if found := _fault(value, depth):
+        if found := _fault(value, levels):
             return (f".{key}" if key.isidentifier() else f"[{shown(key)}]", *found)
     return ()
 
 
-def _list_fault(items: list[Any] | tuple[Any, ...], depth: int) -> tuple[str, ...]:
+def _list_fault(items: list[Any] | tuple[Any, ...], levels: int) -> tuple[str, ...]:
     for index, value in enumerate(items):
-        if found := _fault(value, depth):
+        if found := _fault(value, levels):
             return (f"[{index}]", *found)
     return ()
 
@@ -123,21 +128,20 @@ def _int_fault(value: int) -> str:
     return ""
 
 
-def _may_hide_a_fault(text: str) -> bool:
+def _may_hide_a_fault(text: str, levels: int) -> bool:
     """Tell whether a value read from ``text`` must be searched.
 
     Only an escape can bring in a character that UTF-8 text cannot hold, and only brackets nest.
     """
-    return "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH
+    return "\\u" in text or text.count("[") + text.count("{") > levels
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a key that stands twice: readers disagree which value counts."""
     read = dict(pairs)
     if len(read) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise InvalidEnvelope(f"the key {shown(twice)} stands twice in one object")
+        twice = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
+        raise ValueError(f"the key {shown(twice[0])} stands twice in one object")
     return read
 
 
@@ -145,13 +149,13 @@ def _float(text: str) -> float:
     """Refuse ``1e999``, which Python would read as infinity."""
     number = float(text)
     if math.isinf(number):
-        raise InvalidEnvelope(f"the number {shown(text)} is too large")
+        raise ValueError(f"the number {shown(text)} is too large")
     return number
 
 
 def _constant(name: str) -> Any:
     """Refuse NaN and Infinity, which Python would read although JSON has no such thing."""
-    raise InvalidEnvelope(f"{name} is no JSON number")
+    raise ValueError(f"{name} is no JSON number")
 
 
 _READER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)

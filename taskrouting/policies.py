@@ -88,7 +88,7 @@ class Retry:
         )
 
     def _full_delay(self, attempt: int) -> timedelta:
-        """Double in whole microseconds: a ``timedelta`` would overflow, a ``float`` lose its end."""
+        """Double in whole microseconds, which neither overflow nor lose their end."""
         base, ceiling = self.base // _MICROSECOND, self.ceiling // _MICROSECOND
         doublings = min(attempt - 1, ceiling.bit_length())  # more than these pass any ceiling
         return timedelta(microseconds=min(base << doublings, ceiling))

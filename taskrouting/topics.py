@@ -13,9 +13,9 @@ differently, so a pattern that works in development would miss events in product
 from __future__ import annotations
 
 import re
-import reprlib
 from functools import lru_cache
 
+from taskrouting import json_text
 from taskrouting.exceptions import InvalidPattern, InvalidRoutingKey
 
 __all__ = [
@@ -32,8 +32,14 @@ __all__ = [
 #: AMQP keeps routing keys and patterns in a "short string": this many bytes of UTF-8.
 MAX_BYTES = 255
 
-#: Distinct patterns kept compiled. More than this in use still work, at the price of compiling.
+#: Patterns kept compiled; those that were not used for longest are forgotten.
 _COMPILED_PATTERNS = 4096
+
+#: One whole word, whatever it is; possessive, so that a word is never cut in two.
+_ONE_WORD = r"\.[^.]*+"
+
+#: As few whole words as will do.
+_ANY_WORDS = rf"(?:{_ONE_WORD})*?"
 
 _NO_WORD_CHARACTERS = re.compile(r"[.*#\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -44,15 +50,12 @@ def matches(pattern: str, routing_key: str) -> bool:
 
 
 def validate_pattern(pattern: object) -> str:
-    """Return ``pattern`` if some routing key that can be published may match it.
+    """Return ``pattern`` if a routing key that can be published may match it.
 
     Raises InvalidPattern, which says what is wrong: not text, empty (no event has an empty
-    routing key), over 255 bytes in UTF-8, or a character that no routing key may have.
+    routing key), over 255 bytes in UTF-8, a NUL character or half a surrogate pair.
     """
-    if reason := _refusal(pattern):
-        raise InvalidPattern(f"The pattern {_shown(pattern)} {reason}.")
-    assert isinstance(pattern, str)
-    return pattern
+    return _short_string(pattern, "pattern", InvalidPattern)
 
 
 def validate_routing_key(key: object) -> str:
@@ -61,10 +64,7 @@ def validate_routing_key(key: object) -> str:
     Raises InvalidRoutingKey, which says what is wrong: not text, empty, over 255 bytes in UTF-8,
     a NUL character or half a surrogate pair.
     """
-    if reason := _refusal(key):
-        raise InvalidRoutingKey(f"The routing key {_shown(key)} {reason}.")
-    assert isinstance(key, str)
-    return key
+    return _short_string(key, "routing key", InvalidRoutingKey)
 
 
 def suspicious_words(pattern: str) -> list[str]:
@@ -100,13 +100,6 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{first}{found}{_ANY_WORDS}{last}", re.DOTALL)
 
 
-#: One whole word, whatever it is; possessive, so that a word is never cut in two.
-_ONE_WORD = r"\.[^.]*+"
-
-#: As few whole words as will do.
-_ANY_WORDS = rf"(?:{_ONE_WORD})*?"
-
-
 def _runs(words: list[str]) -> list[str]:
     """Translate the words before, between and after each ``#``, every run to one expression."""
     runs = [""]
@@ -128,23 +121,16 @@ def _dotted(routing_key: str) -> str:
     return f".{routing_key}" if routing_key else ""
 
 
-def _refusal(text: object) -> str:
-    """Say why neither a routing key nor a pattern can be ``text``; empty if it can."""
+def _short_string(text: object, what: str, error: type[Exception]) -> str:
+    """Return ``text`` if AMQP and the databases can keep it, or raise ``error`` saying why not."""
     if not isinstance(text, str):
-        return f"is {type(text).__name__}, not text"
-    if not text:
-        return "is empty"
-    if "\x00" in text:
-        return "holds a NUL character"
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        return f"holds half a surrogate pair at index {error.start}"
-    if size > MAX_BYTES:
-        return f"is {size} bytes long in UTF-8, and AMQP takes no more than {MAX_BYTES}"
-    return ""
-
-
-def _shown(text: object) -> str:
-    """Show a value in an error message, short enough to read."""
-    return reprlib.repr(text)
+        reason = f"{type(text).__name__}, not text"
+    elif not text:
+        reason = "empty"
+    elif refused := json_text.text_fault(text):
+        reason = refused
+    elif (size := len(text.encode())) > MAX_BYTES:
+        reason = f"{size} bytes long in UTF-8, and AMQP takes no more than {MAX_BYTES}"
+    else:
+        return text
+    raise error(f"The {what} {json_text.shown(text)} is {reason}.")

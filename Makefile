@@ -1,0 +1,54 @@
+# What can I run here? `make help` says it. Nothing needs to be installed by hand before:
+# the first target that needs .venv makes it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test test-matrix lint wheel clean
+.DELETE_ON_ERROR:
+
+NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+# The first of the names that is there and runs a Python that will do.
+find_python = $(firstword $(foreach name,$(1),$(shell $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && command -v $(name))))
+
+PYTHON ?= $(call find_python,python3 python3.13 python3.12 python3.11 python)
+PYTHON_3_13 ?= $(call find_python,python3.13 $(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python))))
+
+help:  ## Say what can be run (this)
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+demo: .venv/installed  ## Upload a real video and follow it to the audit log (VIDEO=path, BROKER_URL=…, DATABASE_URL=…)
+	@.venv/bin/python manage.py demo $(if $(VIDEO),--video '$(VIDEO)')
+
+serve: .venv/installed  ## The example site, with a worker beside it
+	@.venv/bin/python manage.py serve
+
+test: .venv/installed  ## All tests; PYTEST_ARGS="tests/unit -k topics" for some
+	.venv/bin/pytest $(PYTEST_ARGS)
+
+test-matrix: $(if $(PYTHON_3_13),.venv-3.13/installed)  ## The tests on Python 3.13 with the newest Django, without the long ones
+ifeq ($(PYTHON_3_13),)
+	@echo 'Skipped: no Python 3.13, neither as python3.13 nor in ~/.pyenv/versions.'
+else
+	.venv-3.13/bin/pytest -m 'not browser and not faults' $(PYTEST_ARGS)
+endif
+
+lint: .venv/installed  ## ruff, mypy, import-linter, and no migration forgotten
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python manage.py makemigrations --check --dry-run
+
+wheel: .venv/installed  ## Build the wheel into dist/
+	.venv/bin/python -m build --wheel --no-isolation
+
+clean:  ## Remove what make made, the example site's database and uploads too
+	rm -rf .venv .venv-3.13 build dist var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv-3.13/installed: PYTHON = $(PYTHON_3_13)
+.venv/installed .venv-3.13/installed: requirements.txt pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or later is needed, with its venv module (python3-venv on Debian). If yours has another name: make PYTHON=/path/to/python …' >&2; exit 1; }
+	@echo 'Installing into $(@D) with $(PYTHON): about a minute, once.'
+	@'$(PYTHON)' -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Parts that need something beside Django and Kombu."""

@@ -1,0 +1,1 @@
+"""What can the tests of a project that uses taskrouting ask for?"""

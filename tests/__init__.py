@@ -1,0 +1,1 @@
+"""What does this installation promise? Tests, from single functions to whole journeys."""

@@ -1,0 +1,155 @@
+"""Which servers can the tests talk to, and which corner of each is theirs alone?
+
+Every function hands out a place that nobody else uses (a vhost, a Redis database, a PostgreSQL
+database) and removes it afterwards, so that a test run may share its servers with anything.
+
+Read from the environment:
+
+- ``TASKROUTING_TEST_AMQP_URL``, ``TASKROUTING_TEST_REDIS_URL``, ``TASKROUTING_TEST_POSTGRES_URL``:
+  where the servers are.
+- ``TASKROUTING_TEST_RABBITMQCTL``: the command that makes vhosts, e.g.
+  ``docker compose exec -T rabbitmq rabbitmqctl``.
+- ``TASKROUTING_REQUIRE_SERVICES=1``: a server that does not answer fails the tests that need it;
+  without it they are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+from urllib.parse import quote, urlsplit
+
+import amqp
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+AMQP_URL = os.environ.get("TASKROUTING_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
+REDIS_URL = os.environ.get("TASKROUTING_TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
+POSTGRES_URL = os.environ.get(
+    "TASKROUTING_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres"
+)
+RABBITMQCTL = shlex.split(os.environ.get("TASKROUTING_TEST_RABBITMQCTL", "rabbitmqctl"))
+REQUIRED = os.environ.get("TASKROUTING_REQUIRE_SERVICES") == "1"
+
+#: Seconds to wait for a server to answer before calling it away.
+PATIENCE = 5
+
+#: Seconds after which a Redis database that a killed run left behind may be taken by another.
+REDIS_CLAIM = 3600
+REDIS_OWNER = "taskrouting-tests-owner"
+
+
+def unavailable(service: str, url: str, reason: object) -> NoReturn:
+    """Skip the test that needs ``service``, or fail it where services are required."""
+    message = f"{service} is not available at {url}: {reason}"
+    if REQUIRED:
+        pytest.fail(f"{message} (TASKROUTING_REQUIRE_SERVICES=1)", pytrace=False)
+    pytest.skip(message)
+
+
+def unique_name(prefix: str = "taskrouting_test") -> str:
+    """A name that no other test run uses, of letters, digits and underscores."""
+    return f"{prefix}_{uuid.uuid4().hex[:12]}"
+
+
+@contextmanager
+def rabbitmq_vhost() -> Iterator[str]:
+    """The URL of a new vhost on RabbitMQ; it is deleted with all that is in it."""
+    _check_amqp()
+    if shutil.which(RABBITMQCTL[0]) is None:
+        unavailable(
+            "RabbitMQ",
+            AMQP_URL,
+            f"{RABBITMQCTL[0]} is not installed here, and without it the tests cannot make a "
+            "vhost of their own. Set TASKROUTING_TEST_RABBITMQCTL to a command that runs it.",
+        )
+    parts = urlsplit(AMQP_URL)
+    vhost = unique_name()
+    _rabbitmqctl("add_vhost", vhost)
+    try:
+        _rabbitmqctl("set_permissions", "-p", vhost, parts.username or "guest", ".*", ".*", ".*")
+        yield parts._replace(path=f"/{quote(vhost)}").geturl()
+    finally:
+        _rabbitmqctl("delete_vhost", vhost)
+
+
+def _check_amqp() -> None:
+    """Open and close a connection, as the one proof that counts that RabbitMQ is there."""
+    parts = urlsplit(AMQP_URL)
+    connection = amqp.Connection(
+        host=f"{parts.hostname}:{parts.port or 5672}",
+        userid=parts.username or "guest",
+        password=parts.password or "guest",
+        virtual_host=parts.path[1:] or "/",
+        connect_timeout=PATIENCE,
+    )
+    try:
+        connection.connect()
+    except (OSError, amqp.AMQPError) as error:
+        unavailable("RabbitMQ", AMQP_URL, error)
+    connection.close()
+
+
+def _rabbitmqctl(*arguments: str) -> None:
+    done = subprocess.run(
+        [*RABBITMQCTL, "-q", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    if done.returncode:
+        unavailable("RabbitMQ", AMQP_URL, f"rabbitmqctl {arguments[0]}: {done.stderr.strip()}")
+
+
+@contextmanager
+def redis_database() -> Iterator[str]:
+    """The URL of an empty Redis database, claimed for this run and emptied after it.
+
+    The search begins at the database that ``TASKROUTING_TEST_REDIS_URL`` names.
+    """
+    parts = urlsplit(REDIS_URL)
+    first = int(parts.path[1:] or 0)
+    for number in range(first, 16):
+        url = parts._replace(path=f"/{number}").geturl()
+        with redis.Redis.from_url(url, socket_connect_timeout=PATIENCE) as client:
+            if _claim_redis(client):
+                try:
+                    yield url
+                finally:
+                    client.flushdb()
+                return
+    unavailable("Redis", REDIS_URL, f"databases {first} to 15 are all in use")
+
+
+def _claim_redis(client: redis.Redis) -> bool:
+    """Take the database if it is empty; no other run then can."""
+    try:
+        if not client.set(REDIS_OWNER, os.getpid(), nx=True, ex=REDIS_CLAIM):
+            return False
+        if client.dbsize() == 1:
+            return True
+        client.delete(REDIS_OWNER)
+    except redis.RedisError as error:
+        unavailable("Redis", REDIS_URL, error)
+    return False
+
+
+@contextmanager
+def postgres_database() -> Iterator[str]:
+    """The URL of a new, empty PostgreSQL database; it is dropped afterwards, whoever is in it."""
+    name = unique_name()
+    try:
+        server = psycopg.connect(POSTGRES_URL, autocommit=True, connect_timeout=PATIENCE)
+    except psycopg.Error as error:
+        unavailable("PostgreSQL", POSTGRES_URL, error)
+    with server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield urlsplit(POSTGRES_URL)._replace(path=f"/{name}").geturl()
+        finally:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

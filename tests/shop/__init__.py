@@ -1,0 +1,1 @@
+"""A small shop: the models whose changes the tests publish."""

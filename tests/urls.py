@@ -1,0 +1,8 @@
+"""Which pages do the tests visit? Django's admin."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]

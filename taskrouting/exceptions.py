@@ -78,7 +78,7 @@ class LeaseLost(TaskroutingError):
     """The delivery's token was taken over by another worker; this one recorded nothing."""
 
 
-class Verdict(Exception):  # noqa: N818 - a decision, not an error
+class Verdict(Exception):
     """What a handler raises to decide the fate of its delivery."""
 
     def __init__(self, reason: str = "") -> None:

@@ -1,0 +1,1 @@
+"""THE RECORD: one row for every event, whatever is delivered again."""

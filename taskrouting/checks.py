@@ -1,0 +1,1 @@
+"""Is this installation configured rightly? System checks."""

@@ -1,0 +1,1 @@
+"""IN: from a queue to a settled delivery."""

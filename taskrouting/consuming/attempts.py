@@ -1,0 +1,313 @@
+"""How does a handler run, and what follows from what it returned or raised?
+
+There are two ways to run. *Directly*: claim, handler and outcome commit together, so a copy that
+comes twice finds the row. *Leased*: the delivery first moves into the store under a lease and the
+broker's copy is acknowledged; that is the way of ``effects="external"`` and of every suspect, a
+copy that was delivered before and may have taken its worker down.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from asyncio import CancelledError
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from inspect import iscoroutinefunction
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.db import connections, transaction
+
+from taskrouting import conf, context, json_text, signals
+from taskrouting.dead_letters import records
+from taskrouting.dead_letters.models import DeadLetter
+from taskrouting.events import Event
+from taskrouting.exceptions import Discard, InvalidEventData, LeaseLost, Reject, Snooze
+from taskrouting.routing.subscriptions import Subscription
+from taskrouting.transport.messages import Arrival
+from taskrouting.transport.outage import Outage
+
+from . import claims, faults, ledger
+from .claims import Claim, Copy
+from .leases import Leases
+
+logger = logging.getLogger("taskrouting.delivery")
+
+Reason = DeadLetter.Reason
+
+#: What a handler may raise; SystemExit and CancelledError end the handler, not the worker.
+HANDLER_ERRORS = (Exception, SystemExit, CancelledError)
+
+#: How soon a delivery that a fault of the installation interrupted runs again, uncounted.
+SOON = timedelta(seconds=1)
+
+#: Longest result, in characters of JSON, that the ledger keeps.
+LONGEST_RESULT = 10_000
+
+#: SQLite has one writer: handlers that write take turns instead of waiting on its lock.
+_turn = threading.Lock()
+
+
+class Outcome(Enum):
+    """What became of one copy of an event for one subscription."""
+
+    HANDLED = "handled"
+    DUPLICATE = "duplicate"
+    RETRY = "retry"
+    SNOOZED = "snoozed"
+    DEAD = "dead"
+    DISCARDED = "discarded"
+
+    #: Another worker took the delivery over; nothing was recorded here.
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where deliveries run: the worker's name, its leases, and its way to the broker."""
+
+    worker: str
+
+    #: Hands a settled copy to the thread that owns the broker's socket.
+    acknowledge: Callable[[Arrival], None]
+
+    leases: Leases = field(default_factory=Leases)
+
+    #: ``OUTBOX_KEEP`` is ``"until_received"``: a row waits for us to say that we have it.
+    kept: bool = False
+
+    #: Set when the worker must leave, whatever still waits for the database.
+    leaving: threading.Event = field(default_factory=threading.Event)
+
+
+class Attempt:
+    """One try to run one copy: from the claim to the recorded outcome."""
+
+    def __init__(self, copy: Copy, site: Site) -> None:
+        self._copy = copy
+        self._site = site
+        self._started = datetime.now(UTC)
+        self._number = 0
+        self._error: BaseException | None = None
+
+    def directly(self) -> Outcome:
+        """Claim, handle and record in one transaction; a failure is recorded in a second one.
+
+        Raises DatabaseAway when the database is away; nothing is left behind.
+        """
+        try:
+            outcome = faults.resolutely(self._handle_and_record)
+        except faults.DatabaseAway:
+            raise
+        except HANDLER_ERRORS as error:
+            if faults.is_outage(error):
+                raise faults.DatabaseAway(str(error)) from error
+            return self.failed(error)
+        return self._tell(outcome)
+
+    def leased(self, acknowledge: Callable[[], None]) -> Outcome:
+        """Commit claim and lease, acknowledge the broker's copy, and only then handle.
+
+        Raises DatabaseAway when the database is away before the lease is committed.
+        """
+        claim = faults.resolutely(self._start)
+        acknowledge()
+        if claim is None:
+            return self._tell(Outcome.DUPLICATE)
+        if not claim.leased:
+            return self._tell(Outcome.DEAD)
+        with self._site.leases.held(claim.token):
+            handle = self._handle_inside if _writes_here(claim) else self._handle_outside
+            return self._tell(handle(claim))
+
+    def failed(self, error: BaseException) -> Outcome:
+        """Record the failure of a handler that ran, and was rolled back, elsewhere."""
+        self._error = error
+        return self._tell(faults.resolutely(self._claim_and_record_failure))
+
+    def _handle_and_record(self) -> Outcome:
+        with in_turn(), transaction.atomic(using=database()):
+            claim = claims.claim(self._copy, self._site.worker)
+            if claim is None:
+                return Outcome.DUPLICATE
+            ledger.succeed(claim, self._call(claim))
+            isolate_callbacks()
+        return Outcome.HANDLED
+
+    def _claim_and_record_failure(self) -> Outcome:
+        """The handler's transaction is rolled back and its claim with it: claim again."""
+        with transaction.atomic(using=database()):
+            claim = claims.claim(self._copy, self._site.worker)
+            return Outcome.DUPLICATE if claim is None else self._judge(claim)
+
+    def _start(self) -> Claim | None:
+        """Claim and lease, or bury what has crashed too often (then it holds no lease)."""
+        with transaction.atomic(using=database()):
+            claim = claims.claim(self._copy, self._site.worker)
+            if claim is None:
+                return None
+            if claim.crashes >= conf.current().max_crashes:
+                bury(claim, Reason.CRASHED, None)
+                return claim
+            return ledger.lease(claim)
+
+    def _handle_inside(self, claim: Claim) -> Outcome:
+        """A suspect whose handler writes on ``DATABASE``: handler and outcome commit together."""
+
+        def handle() -> Outcome:
+            with in_turn(), transaction.atomic(using=database()):
+                ledger.succeed(claim, self._call(claim))
+                isolate_callbacks()
+            return Outcome.HANDLED
+
+        try:
+            return faults.resolutely(handle)
+        except HANDLER_ERRORS as error:
+            self._error = error
+            return self._record(claim, None)
+
+    def _handle_outside(self, claim: Claim) -> Outcome:
+        """No transaction is open while the handler runs."""
+        result = None
+        try:
+            result = self._call(claim)
+        except HANDLER_ERRORS as error:
+            self._error = error
+        return self._record(claim, result)
+
+    def _record(self, claim: Claim, result: Any) -> Outcome:
+        """Write the outcome; while the database is away, keep it and try again."""
+        if self._error is not None and faults.is_outage(self._error):
+            self._error = Snooze(SOON, "a fault of the installation")
+        outage = Outage("database (outcome)")
+        while True:
+            try:
+                return faults.resolutely(lambda: self._write(claim, result))
+            except LeaseLost as error:
+                logger.warning("%s", error)
+                return Outcome.LOST
+            except faults.DatabaseAway as error:
+                connections.close_all()
+                if self._site.leaving.wait(outage.noticed(error).total_seconds()):
+                    raise
+
+    def _write(self, claim: Claim, result: Any) -> Outcome:
+        with transaction.atomic(using=database()):
+            if self._error is not None:
+                return self._judge(claim)
+            ledger.succeed(claim, result)
+            return Outcome.HANDLED
+
+    def _judge(self, claim: Claim) -> Outcome:
+        assert self._error is not None  # noqa: S101  # for the type checker
+        self._number = claim.attempt
+        return judge(claim, self._error, self._started, self._site.worker)
+
+    def _call(self, claim: Claim) -> Any:
+        """Run the handler; return its result if the ledger can keep it."""
+        self._number = claim.attempt
+        signals.emit(
+            signals.delivery_started,
+            Attempt,
+            event=claim.event,
+            subscription=claim.subscription.name,
+            queue=claim.queue,
+            attempt=claim.attempt,
+        )
+        argument = [claim.event] if claim.subscription.batch else claim.event
+        return _kept(call(claim.subscription, argument, claim.event))
+
+    def _tell(self, outcome: Outcome) -> Outcome:
+        signals.emit(
+            signals.delivery_finished,
+            Attempt,
+            event=self._copy.event,
+            subscription=self._copy.subscription.name,
+            queue=self._copy.queue,
+            attempt=self._number,
+            outcome=outcome.value,
+            duration=datetime.now(UTC) - self._started,
+            error=self._error,
+        )
+        return outcome
+
+
+def judge(claim: Claim, error: BaseException, started: datetime, worker: str) -> Outcome:
+    """Turn what the handler raised into an outcome, and write it in the open transaction."""
+    match error:
+        case LeaseLost():
+            raise error
+        case Snooze():
+            ledger.snooze(claim, error.delay)
+            return Outcome.SNOOZED
+        case Discard():
+            ledger.discard(claim, error.reason)
+            return Outcome.DISCARDED
+    described = ledger.described(error, claim, started, worker)
+    retry = claim.subscription.retry
+    if isinstance(error, Reject):
+        bury(claim, Reason.REJECTED, described)
+    elif retry.allows(error, claim.attempt):
+        ledger.retry(claim, described, retry.next_delay(claim.attempt))
+        return Outcome.RETRY
+    else:
+        bury(claim, Reason.EXHAUSTED, described)
+    return Outcome.DEAD
+
+
+def bury(claim: Claim, reason: Reason, error: dict[str, Any] | None) -> None:
+    """Record DEAD and keep the dead letter, in the open transaction."""
+    ledger.bury(claim, error)
+    crashed = (
+        f"Its worker fell silent {claim.crashes} times while it ran; MAX_CRASHES is "
+        f"{conf.current().max_crashes}."
+    )
+    text = error["traceback"] if error else crashed
+    records.keep_message(ledger.message_of(claim), reason, text, delivery=claim.delivery)
+
+
+def call(subscription: Subscription, argument: Any, cause: Event | None) -> Any:
+    """Run the handler in the context of the event it handles; return what it returned."""
+    handler = subscription.handler
+    with context.acting(
+        actor=cause.actor if cause else None,
+        correlation_id=(cause.correlation_id or cause.id) if cause else None,
+        causation_id=cause.id if cause else None,
+        traceparent=cause.traceparent if cause else None,
+    ):
+        return (async_to_sync(handler) if iscoroutinefunction(handler) else handler)(argument)
+
+
+def database() -> str:
+    """The alias of ledger and dead letters."""
+    return conf.current().database
+
+
+def in_turn() -> AbstractContextManager[object]:
+    """Hold SQLite's one writer's place, where the ledger is in SQLite."""
+    return _turn if connections[database()].vendor == "sqlite" else nullcontext()
+
+
+def isolate_callbacks() -> None:
+    """Let an ``on_commit`` callback that raises be logged, and take no neighbour's along.
+
+    Django would drop the callbacks behind it, and report a committed handler as failed.
+    """
+    connection = connections[database()]
+    connection.run_on_commit = [(*entry[:2], True) for entry in connection.run_on_commit]
+
+
+def _writes_here(claim: Claim) -> bool:
+    return claim.subscription.effects == "database"
+
+
+def _kept(result: Any) -> Any:
+    """Keep a result that JSON and the database can hold and that is not huge."""
+    try:
+        return result if len(json_text.dumps(result, "result")) <= LONGEST_RESULT else None
+    except InvalidEventData:
+        return None

@@ -1,0 +1,115 @@
+"""What happens to many messages together? The same pipeline for batch subscriptions.
+
+Everything that runs together commits together. When a batch fails it is split in halves until the
+culprit is alone: only that one is charged an attempt, the rest commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from taskrouting import signals
+from taskrouting.dead_letters import records
+from taskrouting.events import Event
+from taskrouting.routing.subscriptions import Subscription
+from taskrouting.transport.messages import Arrival
+
+from . import claims, faults, ledger
+from .attempts import (
+    HANDLER_ERRORS,
+    Attempt,
+    Reason,
+    Site,
+    call,
+    database,
+    in_turn,
+    isolate_callbacks,
+)
+from .claims import Copy
+from .delivery import copy_of, open_message, settle
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One message of a batch: what arrived, and the copy for its subscription."""
+
+    arrival: Arrival
+    copy: Copy
+
+
+def deliver(arrivals: Sequence[Arrival], site: Site) -> None:
+    """Take several messages of one batch subscription's queue to their outcomes.
+
+    Raises DatabaseAway when the database is away: what is not settled can be handed back.
+    """
+    together: dict[str, list[Item]] = {}
+    for arrival in arrivals:
+        opened = open_message(arrival, site)
+        if opened is None:
+            continue
+        event, wanted = opened
+        for subscription in wanted:
+            item = Item(arrival, copy_of(arrival, event, subscription))
+            if _must_go_alone(arrival, subscription):
+                _run_alone(item, site)
+            else:
+                together.setdefault(subscription.name, []).append(item)
+    for items in together.values():
+        _run_together(items, site)
+        for item in items:
+            settle(item.arrival, item.copy.event, site)
+
+
+def _must_go_alone(arrival: Arrival, subscription: Subscription) -> bool:
+    """Suspects and addressed copies run as deliveries of their own; the audit log has neither."""
+    return subscription.ledger and (arrival.redelivered or arrival.token is not None)
+
+
+def _run_alone(item: Item, site: Site) -> None:
+    Attempt(item.copy, site).leased(lambda: settle(item.arrival, item.copy.event, site))
+
+
+def _run_together(items: Sequence[Item], site: Site) -> None:
+    """Run one batch in one transaction; a failing one is split to find the culprit."""
+    try:
+        faults.resolutely(lambda: _handle(items, site))
+    except faults.DatabaseAway:
+        raise
+    except HANDLER_ERRORS as error:
+        if faults.is_outage(error):
+            raise faults.DatabaseAway(str(error)) from error
+        if len(items) > 1:
+            middle = len(items) // 2
+            _run_together(items[:middle], site)
+            _run_together(items[middle:], site)
+        else:
+            _fail(items[0], error, site)
+
+
+def _handle(items: Sequence[Item], site: Site) -> None:
+    subscription = items[0].copy.subscription
+    with in_turn(), transaction.atomic(using=database()):
+        if subscription.ledger:
+            taken = claims.claim_many([item.copy for item in items], site.worker)
+            fresh: list[Event] = [claim.event for claim in taken]
+        else:
+            taken, fresh = [], [item.copy.event for item in items]
+        if fresh:
+            call(subscription, fresh, None)
+        ledger.succeed_many(taken)
+        isolate_callbacks()
+    signals.emit(signals.batch_recorded, Attempt, queue=items[0].arrival.queue, count=len(fresh))
+
+
+def _fail(item: Item, error: BaseException, site: Site) -> None:
+    """Charge the culprit: an attempt in the ledger, or a dead letter where it has no ledger."""
+    if item.copy.subscription.ledger:
+        Attempt(item.copy, site).failed(error)
+        return
+    message = ledger.message_of(item.copy)
+    faults.resolutely(
+        lambda: records.keep_message(message, Reason.REJECTED, f"{type(error).__name__}: {error}")
+    )

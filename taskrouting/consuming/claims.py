@@ -1,0 +1,186 @@
+"""May this copy of an event run? Tokens decide, and the unique row of the ledger.
+
+``Delivery.token`` names the one copy of the message that may run next. The broker's own copy has
+no token: it may run if it is the one that inserts the row. Every later copy (a retry, a lease, a
+redrive) carries a token and runs only if it can exchange that token for a new one. Nothing is
+decided by a state, by a time or by the presence of a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import connections
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Now
+
+from taskrouting import conf
+from taskrouting.events import Event
+from taskrouting.routing.subscriptions import Subscription
+from taskrouting.transport import store
+
+from .models import Delivery
+
+State = Delivery.State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to run one delivery now, as long as ``token`` stands in its row."""
+
+    delivery: int
+    token: UUID
+    event: Event
+    subscription: Subscription
+    queue: str
+    routing_key: str
+
+    #: A copy that carries ``token`` waits in the store until this worker falls silent.
+    leased: bool = False
+
+    #: Attempts that count, finished before this one.
+    attempts: int = 0
+
+    #: How often a worker died, or lost its lease, while it ran this delivery.
+    crashes: int = 0
+    errors: Sequence[dict[str, Any]] = ()
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt this claim is for; 1 is the first."""
+        return self.attempts + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """One copy of an event, for one subscription, that asks whether it may run."""
+
+    event: Event
+    subscription: Subscription
+    queue: str
+    routing_key: str
+
+    #: ``None``: the broker's original.
+    token: UUID | None = None
+
+
+def claim(copy: Copy, worker: str) -> Claim | None:
+    """Take the delivery for ``copy``; ``None`` means that it is a DUPLICATE.
+
+    Call it inside a transaction on ``DATABASE``: the claim holds when that commits. Another open
+    transaction's claim on the same delivery is waited for.
+    """
+    return _claim_first(copy, worker) if copy.token is None else _claim_by_token(copy, worker)
+
+
+def claim_many(copies: Sequence[Copy], worker: str) -> list[Claim]:
+    """Take the deliveries of several original copies with one INSERT; duplicates are left out.
+
+    Sorted by key, so that two workers that meet wait for each other instead of deadlocking.
+    """
+    ordered = sorted(copies, key=lambda copy: (copy.event.source, copy.event.id))
+    claims = {_key(copy): _fresh(copy) for copy in ordered}
+    inserted = _insert(list(claims.values()), worker)
+    return [replace(claims[key], delivery=number) for key, number in inserted]
+
+
+def _claim_first(copy: Copy, worker: str) -> Claim | None:
+    """Insert the row; if it is there already, this copy is a duplicate."""
+    claimed = _fresh(copy)
+    inserted = _insert([claimed], worker)
+    return replace(claimed, delivery=inserted[0][1]) if inserted else None
+
+
+def _claim_by_token(copy: Copy, worker: str) -> Claim | None:
+    """Exchange the copy's token; a row that was RUNNING means that a worker fell silent."""
+    token = uuid4()
+    found = _deliveries().filter(
+        event_id=copy.event.id,
+        source=copy.event.source,
+        subscription=copy.subscription.name,
+        token=copy.token,
+    )
+    crashed = Case(When(state=State.RUNNING, then=Value(1)), default=Value(0))
+    taken = found.update(
+        token=token,
+        crashes=F("crashes") + crashed,
+        state=State.RUNNING,
+        started_at=Now(),
+        worker=worker[:255],
+    )
+    if not taken:
+        return None
+    row = _deliveries().get(token=token, event_id=copy.event.id, source=copy.event.source)
+    return Claim(
+        delivery=row.pk,
+        token=token,
+        event=copy.event,
+        subscription=copy.subscription,
+        queue=copy.queue,
+        routing_key=copy.routing_key,
+        attempts=row.attempts,
+        crashes=row.crashes,
+        errors=row.errors,
+    )
+
+
+def _fresh(copy: Copy) -> Claim:
+    """The claim of a delivery that is not in the ledger yet."""
+    return Claim(
+        delivery=0,
+        token=uuid4(),
+        event=copy.event,
+        subscription=copy.subscription,
+        queue=copy.queue,
+        routing_key=copy.routing_key,
+    )
+
+
+def _insert(claims: Sequence[Claim], worker: str) -> list[tuple[tuple[str, str, str], int]]:
+    """Insert RUNNING rows; return key and number of those that were not there yet."""
+    if not claims:
+        return []
+    alias = conf.current().database
+    columns = ("event_id", "source", "subscription", "queue", "routing_key", "state", "attempts",
+               "crashes", "errors", "token", "worker")  # fmt: skip
+    now = store.DIALECTS[connections[alias].vendor].now
+    row = f"({', '.join(['%s'] * len(columns))}, {now}, {now})"
+    sql = (
+        f"INSERT INTO {Delivery._meta.db_table} ({', '.join(columns)}, received_at, started_at) "  # noqa: S608  # no value in it
+        f"VALUES {', '.join([row] * len(claims))} ON CONFLICT DO NOTHING "
+        "RETURNING id, event_id, source, subscription"
+    )
+    values = [value for each in claims for value in _row(each, columns, worker, alias)]
+    with connections[alias].cursor() as cursor:
+        cursor.execute(sql, values)
+        return [((key[0], key[1], key[2]), number) for number, *key in cursor.fetchall()]
+
+
+def _row(claim: Claim, columns: Sequence[str], worker: str, alias: str) -> list[Any]:
+    """Adapt one new ledger row to the database's types."""
+    row = Delivery(
+        event_id=claim.event.id,
+        source=claim.event.source,
+        subscription=claim.subscription.name,
+        queue=claim.queue,
+        routing_key=claim.routing_key,
+        state=State.RUNNING,
+        token=claim.token,
+        worker=worker[:255],
+    )
+    field = Delivery._meta.get_field
+    return [
+        field(column).get_db_prep_save(getattr(row, column), connections[alias])
+        for column in columns
+    ]
+
+
+def _key(copy: Copy) -> tuple[str, str, str]:
+    return copy.event.id, copy.event.source, copy.subscription.name
+
+
+def _deliveries() -> Any:
+    return Delivery.objects.using(conf.current().database)

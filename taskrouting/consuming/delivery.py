@@ -1,0 +1,182 @@
+"""What happens to one message? Decode, match, claim, handle, judge, settle, in this order.
+
+=========  =====================================================================================
+decode     bytes become an event; else a dead letter
+match      the queue's subscriptions that want it; none: a dead letter
+claim      may this copy run? (``claims.py``) If not: DUPLICATE
+handle     the subscription's handler runs (``attempts.py``)
+judge      what it returned or raised becomes an outcome, written with what follows from it
+settle     the broker's copy is acknowledged, when everything above is committed
+=========  =====================================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.db import transaction
+
+from taskrouting import conf, events
+from taskrouting.dead_letters import records
+from taskrouting.dead_letters.models import DeadLetter
+from taskrouting.events import Event
+from taskrouting.exceptions import InvalidEnvelope, NotAccepted
+from taskrouting.routing.subscriptions import Subscription, registry
+from taskrouting.transport import receiving, store
+from taskrouting.transport.messages import RELAYED_AT, Arrival
+
+from . import faults, ledger
+from .attempts import Attempt, Outcome, Site, database
+from .claims import Copy
+
+Reason = DeadLetter.Reason
+
+#: The extension under which the audit log finds when the event was relayed.
+RELAYED_TIME = "relayedtime"
+
+
+class Undeliverable(Exception):
+    """The message cannot be handed to any handler; it becomes a dead letter."""
+
+    def __init__(self, reason: Reason, error: str) -> None:
+        super().__init__(error)
+        self.reason = reason
+
+
+def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
+    """Take one message from its bytes to the outcome of every subscription that wants it.
+
+    Raises DatabaseAway when the database is away: nothing is settled, hand the message back.
+    """
+    opened = open_message(arrival, site)
+    if opened is None:
+        return [Outcome.DEAD]
+    event, wanted = opened
+    copies = [copy_of(arrival, event, subscription) for subscription in wanted]
+    if len(copies) == 1 and _runs_leased(copies[0], arrival):
+        return [Attempt(copies[0], site).leased(lambda: settle(arrival, event, site))]
+    outcomes = [Attempt(copy, site).directly() for copy in forward(copies, arrival, site)]
+    settle(arrival, event, site)
+    return outcomes
+
+
+def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription]] | None:
+    """Decode and match; what cannot be is kept as a dead letter and acknowledged."""
+    try:
+        return _with_relay_time(decode(arrival), arrival), match(arrival)
+    except Undeliverable as error:
+        reason, text = error.reason, str(error)
+        faults.resolutely(lambda: records.keep_arrival(arrival, reason, text))
+        site.acknowledge(arrival)
+        return None
+
+
+def decode(arrival: Arrival) -> Event:
+    """Read the event. Raises Undeliverable for bytes that are none."""
+    settings = conf.current()
+    if len(arrival.body) > settings.max_message_bytes:
+        raise Undeliverable(
+            Reason.UNDECODABLE,
+            f"The message has {len(arrival.body)} bytes; MAX_MESSAGE_BYTES allows "
+            f"{settings.max_message_bytes}.",
+        )
+    try:
+        return _decoded(arrival, settings)
+    except NotAccepted as error:
+        raise Undeliverable(Reason.NOT_ACCEPTED, str(error)) from error
+    except InvalidEnvelope as error:
+        raise Undeliverable(Reason.UNDECODABLE, str(error)) from error
+
+
+def match(arrival: Arrival) -> list[Subscription]:
+    """Find who wants the message: whom it is addressed to, else by queue and pattern.
+
+    Raises Undeliverable when nobody does.
+    """
+    if arrival.subscription is not None:
+        named = registry.get(arrival.subscription)
+        wanted = [named] if named else []
+    else:
+        wanted = registry.wanting(arrival.queue, arrival.routing_key)
+    if wanted:
+        return wanted
+    known = ", ".join(each.name for each in registry.on_queue(arrival.queue)) or "none"
+    whom = f"is named {arrival.subscription!r}" if arrival.subscription else (
+        f"wants {arrival.routing_key!r}"
+    )  # fmt: skip
+    raise Undeliverable(
+        Reason.UNMATCHED,
+        f"No subscription of queue {arrival.queue!r} {whom}; there are: {known}. Was one renamed, "
+        "or is a binding left that the code no longer declares (declare_topology --prune)?",
+    )
+
+
+def copy_of(arrival: Arrival, event: Event, subscription: Subscription) -> Copy:
+    """The copy of ``event`` for one subscription that came with ``arrival``."""
+    return Copy(
+        event=event,
+        subscription=subscription,
+        queue=arrival.queue,
+        routing_key=arrival.routing_key,
+        token=arrival.token,
+    )
+
+
+def forward(copies: list[Copy], arrival: Arrival, site: Site) -> list[Copy]:
+    """Where several subscriptions want one message, give those that run leased one each.
+
+    A thread holds one lease, and a suspect must run alone. Returns the copies left to run here.
+    """
+    leased = [copy for copy in copies if len(copies) > 1 and _runs_leased(copy, arrival)]
+
+    def put() -> None:
+        with transaction.atomic(using=database()):
+            for copy in leased:
+                ledger.postpone_new(copy, site.worker)
+
+    if leased:
+        faults.resolutely(put)
+    return [copy for copy in copies if copy not in leased]
+
+
+def settle(arrival: Arrival, event: Event, site: Site) -> None:
+    """Everything is committed: let the outbox row go, where one waits for us, and acknowledge."""
+    if site.kept:
+        faults.resolutely(lambda: _forget_row(arrival, event))
+    site.acknowledge(arrival)
+
+
+def _runs_leased(copy: Copy, arrival: Arrival) -> bool:
+    return arrival.redelivered or copy.subscription.effects == "external"
+
+
+def _forget_row(arrival: Arrival, event: Event) -> None:
+    if arrival.token is not None:
+        store.drop(arrival.token, using=database())
+    else:
+        store.received(event.id, event.source, arrival.queue, using=database())
+
+
+def _with_relay_time(event: Event, arrival: Arrival) -> Event:
+    """Note on the event when the relay handed it to the broker, for the record."""
+    relayed = arrival.headers.get(RELAYED_AT)
+    if not isinstance(relayed, str) or RELAYED_TIME in event.extensions:
+        return event
+    return replace(event, extensions={**event.extensions, RELAYED_TIME: relayed})
+
+
+def _decoded(arrival: Arrival, settings: conf.Settings) -> Event:
+    where: dict[str, Any] = {
+        "properties": arrival.properties,
+        "routing_key": arrival.routing_key,
+        "exchange": arrival.exchange,
+    }
+    try:
+        return events.decode(
+            arrival.body, content_type=arrival.content_type, headers=arrival.headers, **where
+        )
+    except NotAccepted:
+        if "json" in settings.accept and len(settings.accept) == 1:
+            raise
+        return events.from_plain(receiving.deserialize(arrival, settings.accept), **where)

@@ -1,0 +1,76 @@
+"""Who keeps the leases of running deliveries alive? One thread, one statement per beat."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from taskrouting import conf
+from taskrouting.transport import store
+from taskrouting.transport.outage import Outage
+
+
+class Leases:
+    """The leases this process holds: tokens of deliveries whose handlers are running."""
+
+    def __init__(self) -> None:
+        self._tokens: set[UUID] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def held(self, token: UUID) -> Iterator[None]:
+        """Keep the lease of ``token`` alive for a block."""
+        with self._lock:
+            self._tokens.add(token)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tokens.discard(token)
+
+    def tokens(self) -> list[UUID]:
+        """Return the tokens of everything that runs under a lease now."""
+        with self._lock:
+            return sorted(self._tokens)
+
+    def renew(self) -> None:
+        """Push every lease ahead; one that is gone shows when its outcome is written."""
+        settings = conf.current()
+        store.renew(self.tokens(), settings.lease, using=settings.database)
+
+
+class Heartbeat:
+    """A thread that renews leases, and says that this worker is alive, three times a lease."""
+
+    def __init__(self, leases: Leases, beat: Callable[[], None]) -> None:
+        self._leases = leases
+        self._beat = beat
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating and give the database connection back."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        outage = Outage("database (heartbeat)")
+        pause = 0.0
+        while not self._stop.wait(pause):
+            try:
+                self._leases.renew()
+                self._beat()
+                outage.over()
+                pause = conf.current().lease.total_seconds() / 3
+            except (DatabaseError, InterfaceError) as error:
+                connections.close_all()
+                pause = outage.noticed(error).total_seconds()
+        connections.close_all()

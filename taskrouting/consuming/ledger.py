@@ -1,0 +1,191 @@
+"""What became of a delivery? Outcomes, fenced by the claim's token, and the copies they leave.
+
+A retry, a snooze, a lease and a redrive write a token and the message that carries it in one
+transaction, so there is always exactly one copy that may run next.
+
+::
+
+              claim                    outcome
+    PENDING ─────────► RUNNING ─┬────► HANDLED
+       ▲                  │     ├────► DISCARDED
+       │   retry, snooze  │     └────► DEAD ──┐
+       └──────────────────┴──────────────◄────┘ redrive
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from taskrouting import conf
+from taskrouting.exceptions import LeaseLost
+from taskrouting.transport import messages, store
+from taskrouting.transport.messages import Message
+
+from .claims import Claim, Copy
+from .claims import claim as claim_copy
+from .models import Delivery
+
+State = Delivery.State
+
+#: Errors kept per delivery (the newest), and characters kept of each traceback.
+KEPT_ERRORS = 20
+KEPT_TRACEBACK = 10_000
+
+
+def lease(claim: Claim) -> Claim:
+    """Commit beside the claim what will run it again if this worker falls silent."""
+    _put_copy(claim, claim.token, conf.current().lease)
+    return replace(claim, leased=True)
+
+
+def succeed(claim: Claim, result: Any = None) -> None:
+    """Record HANDLED."""
+    _finish(claim, state=State.HANDLED, attempts=claim.attempt, result=result)
+
+
+def succeed_many(claims: Sequence[Claim]) -> None:
+    """Record HANDLED for claims of this very transaction, which nobody else can have taken."""
+    _deliveries().filter(pk__in=[claim.delivery for claim in claims]).update(
+        state=State.HANDLED, attempts=F("attempts") + 1, token=None, finished_at=Now()
+    )
+
+
+def discard(claim: Claim, reason: str) -> None:
+    """Record that there was, on purpose, nothing to do."""
+    _finish(claim, state=State.DISCARDED, attempts=claim.attempt, result={"discarded": reason})
+
+
+def retry(claim: Claim, error: dict[str, Any], delay: timedelta) -> None:
+    """Count a failed attempt and put a copy for this one subscription, due after ``delay``."""
+    errors = _errors(claim, error)
+    _postpone(claim, delay, attempts=claim.attempt, errors=errors)
+
+
+def snooze(claim: Claim, delay: timedelta) -> None:
+    """Put a copy due after ``delay``; no attempt is counted."""
+    _postpone(claim, delay)
+
+
+def bury(claim: Claim, error: dict[str, Any] | None) -> None:
+    """Record DEAD; the dead letter is kept by the caller, in the same transaction."""
+    attempts = claim.attempts if error is None else claim.attempt
+    _finish(claim, state=State.DEAD, attempts=attempts, errors=_errors(claim, error))
+
+
+def postpone_new(copy: Copy, worker: str) -> None:
+    """Let another thread run ``copy``: claim it and put an addressed copy that is due at once."""
+    claimed = claim_copy(copy, worker)
+    if claimed is not None:
+        _postpone(claimed, timedelta(0))
+
+
+def redrive(delivery: Delivery, message: Message) -> bool:
+    """Entitle a new copy of a dead delivery to run, attempts counted anew.
+
+    Returns False, and does nothing, when the delivery is not dead (any more).
+    """
+    token = uuid4()
+    found = _deliveries().filter(pk=delivery.pk, state=State.DEAD)
+    revived = found.update(
+        state=State.PENDING, token=token, attempts=0, crashes=0, finished_at=None, result=None
+    )
+    if revived:
+        store.put([replace(message, token=token)], using=conf.current().database)
+    return bool(revived)
+
+
+def interrupt(tokens: Sequence[UUID]) -> None:
+    """Let others run at once what this worker stops in the middle of; it is no crash."""
+    _deliveries().filter(token__in=tokens, state=State.RUNNING).update(state=State.PENDING)
+    store.renew(tokens, timedelta(0), using=conf.current().database)
+
+
+def message_of(claimed: Claim | Copy) -> Message:
+    """Write the event as a message for its queue and subscription, however foreign it came."""
+    return messages.of_event(
+        claimed.event,
+        exchange=conf.current().exchange,
+        routing_key=claimed.routing_key,
+        queue=claimed.queue,
+        subscription=claimed.subscription.name,
+    )
+
+
+def described(error: BaseException, claim: Claim, started: datetime, worker: str) -> dict[str, Any]:
+    """Describe a failed attempt for the ledger."""
+    text = "".join(traceback.format_exception(error))
+    return {
+        "attempt": claim.attempt,
+        "started": started.isoformat(),
+        "duration": (datetime.now(UTC) - started).total_seconds(),
+        "worker": worker,
+        "exception": f"{type(error).__module__}.{type(error).__qualname__}",
+        "message": _clean(str(error))[:1000],
+        "traceback": _clean(text)[-KEPT_TRACEBACK:],
+    }
+
+
+def _finish(claim: Claim, **values: Any) -> None:
+    """Write the outcome, fenced by the token, and drop the lease.
+
+    Raises LeaseLost when another worker has taken the delivery over; nothing is written then.
+    """
+    written = (
+        _deliveries()
+        .filter(pk=claim.delivery, token=claim.token)
+        .update(token=None, finished_at=Now(), **values)
+    )
+    if not written:
+        raise LeaseLost(
+            f"Delivery {claim.delivery} of {claim.event.id} to {claim.subscription.name!r} was "
+            "taken over while it ran here (this worker was silent for longer than LEASE); its "
+            "outcome here is not recorded."
+        )
+    _drop_lease(claim)
+
+
+def _postpone(claim: Claim, delay: timedelta, **values: Any) -> None:
+    """Write PENDING with a new token, and the copy that carries it."""
+    token = uuid4()
+    written = (
+        _deliveries()
+        .filter(pk=claim.delivery, token=claim.token)
+        .update(token=token, state=State.PENDING, **values)
+    )
+    if not written:
+        raise LeaseLost(f"Delivery {claim.delivery} was taken over; nothing is recorded.")
+    _drop_lease(claim)
+    _put_copy(claim, token, delay)
+
+
+def _put_copy(claim: Claim, token: UUID, delay: timedelta) -> None:
+    """Put a copy addressed to the claim's subscription into the store."""
+    copy = replace(message_of(claim), token=token, delay=delay)
+    store.put([copy], using=conf.current().database)
+
+
+def _drop_lease(claim: Claim) -> None:
+    if claim.leased:
+        store.drop(claim.token, using=conf.current().database)
+
+
+def _errors(claim: Claim, error: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Append ``error`` to the claim's errors, keeping the newest."""
+    return [*claim.errors, *([error] if error else [])][-KEPT_ERRORS:]
+
+
+def _clean(text: str) -> str:
+    """PostgreSQL's JSON takes no NUL and no lone surrogate."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _deliveries() -> Any:
+    return Delivery.objects.using(conf.current().database)

@@ -1,0 +1,81 @@
+"""Which tables does consuming own? The ledger of deliveries, and the worker processes."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+
+class Delivery(models.Model):
+    """One event on its way to one subscription, over all attempts.
+
+    ``token`` names the one copy of the message that is entitled to run next; ``NULL`` means that
+    none is, since there is an outcome.
+    """
+
+    class State(models.TextChoices):
+        """Where the delivery stands."""
+
+        PENDING = "pending", _("waiting")
+        RUNNING = "running", _("running")
+        HANDLED = "handled", _("handled")
+        DISCARDED = "discarded", _("discarded")
+        DEAD = "dead", _("dead")
+
+    event_id = models.CharField(_("event id"), max_length=255)
+    source = models.CharField(_("source"), max_length=255)
+    subscription = models.CharField(_("subscription"), max_length=255)
+    queue = models.CharField(_("queue"), max_length=255)
+    routing_key = models.CharField(_("routing key"), max_length=255)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    crashes = models.PositiveIntegerField(_("crashes"), default=0)
+    errors = models.JSONField(_("errors"), default=list)
+    result = models.JSONField(_("result"), null=True)
+    token = models.UUIDField(_("token"), null=True)
+    received_at = models.DateTimeField(_("received at"), db_default=Now())
+    started_at = models.DateTimeField(_("started at"), null=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
+    worker = models.CharField(_("worker"), max_length=255, blank=True)
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        constraints = [
+            # The promise itself: the database refuses a second delivery of the same event.
+            models.UniqueConstraint(
+                fields=["event_id", "source", "subscription"], name="taskrouting_delivery_once"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                "subscription",
+                "state",
+                condition=~models.Q(state="handled"),
+                name="taskrouting_delivery_unhandled",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.routing_key} → {self.subscription} ({self.state})"
+
+
+class WorkerProcess(models.Model):
+    """A worker process that says it is alive."""
+
+    name = models.CharField(_("name"), max_length=255, unique=True)
+    host = models.CharField(_("host"), max_length=255)
+    pid = models.PositiveIntegerField(_("process id"))
+    version = models.CharField(_("version"), max_length=50)
+    queues = models.JSONField(_("queues"), default=list)
+    threads = models.PositiveIntegerField(_("threads"))
+    started_at = models.DateTimeField(_("started at"), db_default=Now())
+    seen_at = models.DateTimeField(_("last heartbeat"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("worker process")
+        verbose_name_plural = _("worker processes")
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,1 @@
+"""THE FLOOR: whatever could not be handled is kept here, with the reason and the raw bytes."""

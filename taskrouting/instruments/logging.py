@@ -1,0 +1,70 @@
+"""Which sentences go to the log? Receivers of the milestones; nothing else in here logs routine."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from django.dispatch import receiver
+
+from taskrouting import signals
+from taskrouting.events import Event
+
+logger = logging.getLogger("taskrouting")
+
+QUIET = {"handled", "duplicate", "discarded", "snoozed"}
+
+
+@receiver(signals.delivery_finished)
+def _finished(
+    *,
+    event: Event,
+    subscription: str,
+    attempt: int,
+    outcome: str,
+    duration: timedelta,
+    error: BaseException | None,
+    **carries: Any,
+) -> None:
+    level = logging.INFO if outcome in QUIET else logging.WARNING
+    logger.log(
+        level,
+        "%s %s (%s, attempt %d) %s in %.3f s%s",
+        event.routing_key,
+        event.id,
+        subscription,
+        attempt,
+        outcome,
+        duration.total_seconds(),
+        f": {type(error).__name__}: {error}" if error and outcome not in QUIET else "",
+    )
+
+
+@receiver(signals.dead_letter_kept)
+def _dead(*, reason: str, queue: str, subscription: str, event_id: str, **carries: Any) -> None:
+    place = " ".join(filter(None, [queue, subscription])) or "the outbox"
+    logger.error("Dead letter (%s) from %s: event %s", reason, place, event_id or "unknown")
+
+
+@receiver(signals.fault_noticed)
+def _fault(*, where: str, error: Exception, retry_in: timedelta, **carries: Any) -> None:
+    logger.warning("%s: %s; trying again in %.1f s", where, error, retry_in.total_seconds())
+
+
+@receiver(signals.fault_recovered)
+def _recovered(*, where: str, away: timedelta, **carries: Any) -> None:
+    logger.warning("%s: back after %.1f s", where, away.total_seconds())
+
+
+@receiver(signals.worker_started)
+def _started(*, worker: str, queues: list[str], **carries: Any) -> None:
+    logger.info("Worker %s consumes %s", worker, ", ".join(queues) or "nothing")
+
+
+@receiver(signals.worker_stopped)
+def _stopped(*, worker: str, drained: bool, **carries: Any) -> None:
+    if drained:
+        logger.info("Worker %s stopped", worker)
+    else:
+        logger.warning("Worker %s stopped with handlers still running; others go on", worker)

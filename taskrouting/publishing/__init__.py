@@ -1,0 +1,1 @@
+"""OUT: from a model's save to a confirmed publish."""

@@ -1,0 +1,230 @@
+"""How do events leave the outbox? In batches, and a row goes only when the broker has its message.
+
+A fault of the broker charges no row: what was claimed is released and we wait. A row the broker
+refuses, and one that no queue wants, become dead letters first and are deleted then, since the two
+tables may be in two databases.
+
+========================  ================================================================
+broker                    what a pass does
+========================  ================================================================
+AMQP                      publish to the exchange, ``mandatory``, delete when confirmed
+others, until_confirmed   route, publish to each queue, delete when written
+others, until_received    route into one row per queue; publish those, and again later,
+                          until the consumer of the queue deletes them
+``django://``             route into one row per queue; its consumers claim them
+========================  ================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from django.db import DatabaseError, InterfaceError, connections, transaction
+
+from taskrouting import conf, signals
+from taskrouting.dead_letters import records
+from taskrouting.dead_letters.models import DeadLetter
+from taskrouting.exceptions import BrokerUnavailable
+from taskrouting.routing import topology
+from taskrouting.transport import broker as brokers
+from taskrouting.transport import routes, sending, store, wakeup
+from taskrouting.transport.messages import OUTBOX, REPEAT
+from taskrouting.transport.outage import Outage
+from taskrouting.transport.sending import Fate, Sender
+from taskrouting.transport.store import Claimed
+
+from .publisher import keep_unroutable, spread
+
+logger = logging.getLogger("taskrouting.relay")
+
+#: Rows claimed and sent together.
+BATCH = 500
+
+#: How long the claim on a batch holds: longer than the longest wait for confirms.
+CLAIM = timedelta(seconds=60)
+
+#: Waiting between two looks, when nobody wakes us, in seconds.
+SAFETY_POLL = 1.0
+
+#: A nack means that the broker is full.
+BACKPRESSURE = timedelta(seconds=1)
+
+#: When a message kept until received is sent again; doubles each time up to the second figure.
+RESEND, LATEST_RESEND = timedelta(minutes=5), timedelta(hours=1)
+
+
+class Relay:
+    """Empties the outbox of one database; belongs to one thread."""
+
+    def __init__(self, broker: brokers.Broker, using: str) -> None:
+        self._broker = broker
+        self._using = using
+        self._central = using == conf.current().database
+        self._kept = brokers.kept_until_received(conf.current())
+        self._embedded_routes = routes.of_database(conf.current().database)
+
+    def run(self, stop: threading.Event) -> None:
+        """Relay until ``stop`` is set, through every outage of broker and database."""
+        outage = Outage(f"relay of {self._using!r}")
+        while not stop.is_set():
+            try:
+                self._session(stop, outage)
+            except BrokerUnavailable as error:
+                stop.wait(outage.noticed(error).total_seconds())
+            except (DatabaseError, InterfaceError) as error:
+                connections.close_all()
+                stop.wait(outage.noticed(error).total_seconds())
+        connections.close_all()
+
+    def _session(self, stop: threading.Event, outage: Outage) -> None:
+        """Relay on one connection for as long as it holds."""
+        if self._broker.can.embedded:
+            self._loop(None, routes.of_database(conf.current().database), stop, outage)
+            return
+        with self._broker.connect() as connection:
+            self._broker.declare(connection, topology.current())
+            known = routes.of_connection(connection) if not self._broker.can.routes else None
+            with sending.sender(
+                self._broker, topology.current().exchange, conf.current().compression
+            ) as sender:
+                self._loop(sender, known, stop, outage)
+
+    def _loop(
+        self,
+        sender: Sender | None,
+        known: routes.Routes | None,
+        stop: threading.Event,
+        outage: Outage,
+    ) -> None:
+        waiter = wakeup.waiter(self._using)
+        try:
+            while not stop.is_set():
+                moved = self._pass(sender, known)
+                outage.over()
+                if not moved:
+                    waiter.wait(SAFETY_POLL)
+        finally:
+            waiter.close()
+
+    def _pass(self, sender: Sender | None, known: routes.Routes | None) -> int:
+        """Move what is due; return how many rows that were."""
+        outbox = store.claim(OUTBOX, BATCH, CLAIM, using=self._using)
+        if sender is None or (known is not None and self._kept):
+            assert known is not None  # noqa: S101  # for the type checker
+            self._spread(outbox, known)
+        else:
+            self._send_outbox(outbox, sender, known)
+        if sender is None or not self._central:
+            return len(outbox)
+        return len(outbox) + sum(
+            self._send_addressed(queue, sender)
+            for queue in store.queues(using=self._using)
+            if queue != OUTBOX
+        )
+
+    def _spread(self, outbox: Sequence[Claimed], known: routes.Routes) -> None:
+        """Turn each outbox row into one row per queue, in the central database."""
+        central = conf.current().database
+        with transaction.atomic(using=central):
+            for row in outbox:
+                store.put(spread(row.message, known), using=central)
+            if self._central:
+                store.settle(outbox, using=central)
+        if not self._central:
+            store.settle(outbox, using=self._using)
+        _tell(outbox)
+
+    def _send_outbox(
+        self, outbox: Sequence[Claimed], sender: Sender, known: routes.Routes | None
+    ) -> None:
+        if known is None:
+            self._settle(outbox, self._sent(sender, outbox))
+            return
+        for row in outbox:
+            copies = [replace(row, message=each) for each in spread(row.message, known)]
+            fates = self._sent(sender, copies)
+            self._settle([row], [_worst(fates)])
+
+    def _send_addressed(self, queue: str, sender: Sender) -> int:
+        """Send what is addressed to one queue: retries, lapsed leases, rows kept until received."""
+        due = store.claim(queue, BATCH, CLAIM, using=self._using)
+        repeated = [_marked(row) for row in due]
+        fates = self._sent(sender, repeated)
+        if not self._kept:
+            self._settle(due, fates)
+            return len(due)
+        for row, fate in zip(due, fates, strict=True):
+            if fate is Fate.CONFIRMED:
+                store.release([row], using=self._using, delay=_resend(row.deliveries))
+                _tell([row] if row.deliveries == 1 else [])
+            else:
+                self._settle([row], [fate])
+        return len(due)
+
+    def _sent(self, sender: Sender, rows: Sequence[Claimed]) -> list[Fate]:
+        """Send ``rows``; when the broker goes away, give them back as if nobody had looked."""
+        if not rows:
+            return []
+        try:
+            return sender.send([row.message for row in rows])
+        except BrokerUnavailable:
+            store.release(rows, using=self._using, seen=False)
+            raise
+
+    def _settle(self, rows: Sequence[Claimed], fates: Sequence[Fate]) -> None:
+        """Delete what arrived, keep what did not, and bury what never will."""
+        gone: list[Claimed] = []
+        later: list[Claimed] = []
+        for row, fate in zip(rows, fates, strict=True):
+            if fate in (Fate.NACKED, Fate.UNKNOWN):
+                later.append(row)
+                continue
+            if fate is Fate.UNROUTABLE and not row.message.subscription:
+                keep_unroutable(row.message)
+            elif fate in (Fate.REFUSED, Fate.UNROUTABLE):
+                _keep_refused(row)
+            gone.append(row)
+        store.settle(gone, using=self._using)
+        store.release(later, using=self._using, delay=BACKPRESSURE, seen=False)
+        _tell(gone)
+
+
+def _keep_refused(row: Claimed) -> None:
+    records.keep_message(
+        row.message,
+        DeadLetter.Reason.REFUSED,
+        f"The broker does not take this message for queue {row.message.queue!r}: it is malformed "
+        "for AMQP or larger than the broker allows, or the queue is not there.",
+    )
+
+
+def _marked(row: Claimed) -> Claimed:
+    """Mark a message that may be in its queue already as a repeat, so a suspect."""
+    if row.deliveries == 1:
+        return row
+    headers = {**row.message.headers, REPEAT: row.deliveries - 1}
+    return replace(row, message=replace(row.message, headers=headers))
+
+
+def _resend(deliveries: int) -> timedelta:
+    return min(RESEND * 2 ** min(deliveries - 1, 20), LATEST_RESEND)
+
+
+def _worst(fates: Sequence[Fate]) -> Fate:
+    """The fate of an event is that of its unluckiest copy; without copies it is done with."""
+    order = (Fate.REFUSED, Fate.UNKNOWN, Fate.NACKED, Fate.UNROUTABLE)
+    return next((fate for fate in order if fate in fates), Fate.CONFIRMED)
+
+
+def _tell(rows: Sequence[Claimed]) -> None:
+    for row in rows:
+        signals.emit(
+            signals.event_relayed,
+            Relay,
+            event_id=row.message.event_id,
+            routing_key=row.message.routing_key,
+        )

@@ -1,0 +1,1 @@
+"""WHERE: who wants what, and which queues and bindings that implies."""

@@ -1,0 +1,48 @@
+"""When does what happen to an event? Milestones, for logging, metrics and tracing to hear.
+
+Receivers are called with ``send_robust``: one that raises is logged and fails nothing.
+
+=====================  ==========================================================================
+signal                 carries
+=====================  ==========================================================================
+``event_published``    ``event``, ``using`` (alias); sent inside the business transaction, so a
+                       rollback may still undo it
+``event_relayed``      ``event_id``, ``routing_key``; the broker took responsibility for it
+``delivery_started``   ``event``, ``subscription`` (name), ``queue``, ``attempt`` (1 = the first)
+``delivery_finished``  ``event``, ``subscription``, ``queue``, ``attempt``, ``outcome`` (its name),
+                       ``duration`` (timedelta), ``error`` (the exception, or ``None``)
+``dead_letter_kept``   ``reason``, ``queue``, ``subscription``, ``event_id``
+``batch_recorded``     ``queue``, ``count``: audit rows of one batch committed
+``fault_noticed``      ``where``, ``error``, ``retry_in`` (timedelta): broker or database away
+``fault_recovered``    ``where``, ``away`` (timedelta)
+``worker_started``     ``worker`` (its name), ``queues``
+``worker_stopped``     ``worker``, ``drained`` (bool)
+=====================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.dispatch import Signal
+
+logger = logging.getLogger("taskrouting")
+
+event_published = Signal()
+event_relayed = Signal()
+delivery_started = Signal()
+delivery_finished = Signal()
+dead_letter_kept = Signal()
+batch_recorded = Signal()
+fault_noticed = Signal()
+fault_recovered = Signal()
+worker_started = Signal()
+worker_stopped = Signal()
+
+
+def emit(signal: Signal, sender: object, **carries: Any) -> None:
+    """Tell the receivers of ``signal``; one that raises is logged and stops nobody."""
+    for receiver, answer in signal.send_robust(sender, **carries):
+        if isinstance(answer, Exception):
+            logger.error("The signal receiver %r failed.", receiver, exc_info=answer)

@@ -1,0 +1,143 @@
+"""What is a message? Bytes with an address: one about to leave, or one that arrived.
+
+The address of a *copy* made for one subscription (a retry, a lease, a redrive) travels in headers,
+because every broker carries headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from taskrouting import events
+from taskrouting.events import Event
+
+#: The store's queue of messages that wait to be routed through the exchange.
+OUTBOX = "taskrouting.outbox"
+
+#: Headers that address a copy, and the ones that say where it first came from.
+SUBSCRIPTION = "x-taskrouting-subscription"
+TOKEN = "x-taskrouting-token"  # noqa: S105  # a header's name, no secret
+ROUTING_KEY = "x-taskrouting-routing-key"
+EXCHANGE = "x-taskrouting-exchange"
+RELAYED_AT = "x-taskrouting-relayed-at"
+REPEAT = "x-taskrouting-repeat"
+OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message that waits in the store or is on its way to the broker."""
+
+    #: The queue it is addressed to; ``OUTBOX`` means: let the exchange decide.
+    queue: str = OUTBOX
+
+    body: bytes
+    exchange: str = ""
+    routing_key: str
+    event_id: str = ""
+    source: str = ""
+
+    #: The one subscription this copy is for, and the token that entitles it to run.
+    subscription: str = ""
+    token: UUID | None = None
+
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    content_type: str = ""
+    content_encoding: str = "utf-8"
+
+    #: 0 (default) to 9; higher goes first.
+    priority: int = 0
+
+    #: Not before this long from now, by the database's clock.
+    delay: timedelta = timedelta(0)
+
+    @property
+    def wire_headers(self) -> dict[str, Any]:
+        """The headers as sent: the foreign ones, and ours where they say something."""
+        ours = {
+            SUBSCRIPTION: self.subscription,
+            TOKEN: str(self.token or ""),
+            ROUTING_KEY: self.routing_key if self.queue != OUTBOX else "",
+            EXCHANGE: self.exchange if self.queue != OUTBOX else "",
+        }
+        return {**self.headers, **{name: value for name, value in ours.items() if value}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A broker's copy of a message, not settled yet."""
+
+    queue: str
+    body: bytes
+    content_type: str | None
+    content_encoding: str | None
+    headers: Mapping[str, Any]
+    properties: Mapping[str, Any]
+
+    #: Where it was first published, whichever way it came here.
+    exchange: str
+    routing_key: str
+
+    #: The broker has handed it to somebody before, or the relay sent it again: a suspect.
+    redelivered: bool
+
+    #: For an addressed copy: whom it is for, and its token.
+    subscription: str | None = None
+    token: UUID | None = None
+
+    #: What the consumer needs to settle it: the channel's generation and the delivery tag.
+    generation: int = 0
+    tag: Any = None
+
+
+def address(
+    headers: Mapping[str, Any], exchange: str, routing_key: str
+) -> tuple[str, str, str | None, UUID | None]:
+    """Read exchange, routing key, subscription and token of an arriving message.
+
+    A token that is no UUID (a foreign header of the same name) is no token.
+    """
+    subscription = headers.get(SUBSCRIPTION)
+    try:
+        token = UUID(str(headers[TOKEN])) if TOKEN in headers else None
+    except ValueError:
+        token = None
+    if not isinstance(subscription, str) or token is None:
+        subscription = token = None
+    return (
+        str(headers.get(EXCHANGE, exchange)),
+        str(headers.get(ROUTING_KEY, routing_key)),
+        subscription,
+        token,
+    )
+
+
+def of_event(
+    event: Event, *, exchange: str, routing_key: str | None = None, **more: Any
+) -> Message:
+    """Write ``event`` as it goes on the wire; ``routing_key`` where it came under another one.
+
+    The AMQP properties repeat what the body says, for those who look at nothing else.
+    Raises InvalidEventData as ``events.encode`` does.
+    """
+    return Message(
+        body=events.encode(event),
+        exchange=exchange,
+        routing_key=routing_key or event.type,
+        event_id=event.id,
+        source=event.source,
+        properties={
+            "message_id": event.id,
+            "type": event.type,
+            "correlation_id": event.correlation_id or event.id,
+            "timestamp": int(event.time.timestamp()),
+            "app_id": event.source,
+        },
+        content_type=events.CONTENT_TYPE,
+        **more,
+    )

@@ -1,0 +1,190 @@
+"""How do messages arrive? One consumer, owned by one thread: drain, acknowledge, hand back.
+
+Every settle names the generation of the connection it arrived on. After a reconnect delivery tags
+start again and would hit other messages, so a stale settle is dropped; the broker delivers that
+copy again and the ledger recognises it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from typing import Any
+
+from kombu import Connection, Consumer, Queue, serialization
+from kombu.exceptions import ContentDisallowed, DecodeError
+
+from taskrouting.exceptions import InvalidEnvelope, NotAccepted
+
+from .broker import Broker
+from .messages import REPEAT, Arrival, address
+
+#: Seconds between two heartbeat checks, and between two sweeps of Redis's unacknowledged.
+CHECK_EVERY = 1.0
+
+_generations = count(1)
+
+
+class Receiver:
+    """Consumes queues on one connection. Every method belongs to the thread that made it."""
+
+    def __init__(self, broker: Broker, connection: Connection) -> None:
+        self.generation = next(_generations)
+        self._broker = broker
+        self._connection = connection
+        self._consumers: list[Consumer] = []
+        self._unsettled: dict[int, Any] = {}
+        self._tags = count(1)
+        self._checked_at = time.monotonic()
+
+    def consume(self, queues: Mapping[str, int], deliver: Callable[[Arrival], None]) -> None:
+        """Start to consume ``queues`` (name: prefetch); ``deliver`` is called while draining."""
+        for name, prefetch in queues.items():
+            channel = self._connection.channel()
+            channel.basic_qos(0, prefetch, False)
+            on_message = self._receive(name, deliver)
+            consumer = Consumer(
+                channel,
+                queues=[Queue(name, channel=channel, no_declare=True)],
+                on_message=on_message,
+                # Broken compression is found before on_message; its bytes become a dead letter.
+                on_decode_error=partial(_undecoded, on_message),
+                auto_declare=False,
+            )
+            consumer.consume()
+            self._consumers.append(consumer)
+
+    def drain(self, seconds: float) -> bool:
+        """Deliver what arrives within ``seconds``; return whether anything did."""
+        with self._broker.faults(self._connection):
+            self._check()
+            try:
+                self._connection.drain_events(timeout=seconds)
+            except TimeoutError:
+                return False
+            return True
+
+    def acknowledge(self, arrival: Arrival) -> None:
+        """Tell the broker that its copy is settled."""
+        self._settle(arrival, lambda message: message.ack())
+
+    def hand_back(self, arrival: Arrival) -> None:
+        """Return a copy nobody has begun to handle to its queue."""
+        self._settle(arrival, lambda message: message.requeue())
+
+    def cancel(self) -> None:
+        """Take nothing more; what has arrived can still be settled."""
+        with self._broker.faults(self._connection):
+            for consumer in self._consumers:
+                consumer.cancel()
+            self._consumers.clear()
+
+    def _settle(self, arrival: Arrival, settle: Callable[[Any], None]) -> None:
+        if arrival.generation != self.generation:
+            return
+        message = self._unsettled.pop(arrival.tag, None)
+        if message is not None:
+            with self._broker.faults(self._connection):
+                settle(message)
+
+    def _receive(self, queue: str, deliver: Callable[[Arrival], None]) -> Callable[[Any], None]:
+        def on_message(message: Any) -> None:
+            tag = next(self._tags)
+            self._unsettled[tag] = message
+            deliver(_arrival(message, queue, self.generation, tag))
+
+        return on_message
+
+    def _check(self) -> None:
+        """Send heartbeats; on Redis give back what dead workers had taken."""
+        if time.monotonic() - self._checked_at < CHECK_EVERY:
+            return
+        self._checked_at = time.monotonic()
+        if self._broker.can.confirms:
+            self._connection.heartbeat_check()
+        elif self._broker.can.name == "redis" and self._consumers:
+            # Kombu sweeps only when a poll comes back empty, which a busy queue never lets it.
+            self._consumers[0].channel.qos.restore_visible(interval=1)
+
+
+@contextmanager
+def receiver(broker: Broker) -> Iterator[Receiver]:
+    """Open a connection and yield a receiver on it."""
+    with broker.connect() as connection:
+        yield Receiver(broker, connection)
+
+
+def deserialize(arrival: Arrival, accept: Sequence[str]) -> Any:
+    """Read a body in a serializer of Kombu's that ``accept`` names.
+
+    Raises NotAccepted for a content type it does not name, InvalidEnvelope for broken bytes.
+    """
+    try:
+        return serialization.loads(
+            arrival.body,
+            arrival.content_type,
+            arrival.content_encoding or "utf-8",
+            accept=serialization.prepare_accept_content(accept),
+            force=False,
+        )
+    except ContentDisallowed as error:
+        raise NotAccepted(
+            f"Content type {arrival.content_type!r} is not in TASKROUTING['ACCEPT'] {list(accept)}."
+        ) from error
+    except DecodeError as error:
+        raise InvalidEnvelope(f"Not readable as {arrival.content_type}: {error}") from error
+
+
+def _undecoded(on_message: Callable[[Any], None], message: Any, error: Exception) -> None:
+    on_message(message)
+
+
+def _arrival(message: Any, queue: str, generation: int, tag: int) -> Arrival:
+    """Read a Kombu message of any transport."""
+    info = message.delivery_info or {}
+    headers = message.headers or {}
+    exchange, routing_key, subscription, token = address(
+        headers, str(info.get("exchange") or ""), str(info.get("routing_key") or "")
+    )
+    return Arrival(
+        queue=queue,
+        body=_body(message),
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        headers=headers,
+        properties={
+            name: value
+            for name, value in message.properties.items()
+            if name not in ("application_headers", "delivery_info", "claimed", "delivery_tag")
+        },
+        exchange=exchange,
+        routing_key=routing_key,
+        redelivered=_redelivered(message, info, headers),
+        subscription=subscription,
+        token=token,
+        generation=generation,
+        tag=tag,
+    )
+
+
+def _redelivered(message: Any, info: Mapping[str, Any], headers: Mapping[str, Any]) -> bool:
+    """Find the transports' different ways of saying so; a repeat by the relay counts too."""
+    raw = getattr(message, "_raw", None)  # the virtual transports' flag is nowhere else
+    return bool(
+        info.get("redelivered")
+        or headers.get("redelivered")
+        or headers.get(REPEAT)
+        or (isinstance(raw, dict) and raw.get("redelivered"))
+    )
+
+
+def _body(message: Any) -> bytes:
+    """Return the bytes as sent; py-amqp has decoded what called itself text."""
+    body = message.body
+    if isinstance(body, str):
+        encoding = message.content_encoding or "utf-8"
+        return body.encode(encoding if encoding != "binary" else "utf-8", "surrogatepass")
+    return bytes(body or b"")

@@ -1,0 +1,155 @@
+"""How do messages leave? A sender per kind of broker: AMQP with confirms, or queue by queue.
+
+On AMQP the broker routes. Elsewhere we route, with our own grammar, and publish to each queue
+through the default exchange; that also removes Kombu's duplicate-on-requeue, since a message
+handed back then returns to its own queue only.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from amqp.exceptions import AMQPError
+from kombu import Connection, Producer
+from kombu.exceptions import ChannelError
+
+from .broker import Broker
+from .confirms import MARK, Confirms, Fate
+from .messages import OUTBOX, RELAYED_AT, Message
+
+#: Seconds to wait for the confirms of a batch.
+CONFIRM_TIMEOUT = 15.0
+
+#: What py-amqp and Kombu raise for a message that cannot be put on the wire at all.
+UNSENDABLE = (TypeError, ValueError, struct.error, OverflowError)
+
+
+class Sender(Protocol):
+    """Hands messages to the broker. Raises BrokerUnavailable when it is away."""
+
+    def send(self, messages: Sequence[Message]) -> list[Fate]:
+        """Send ``messages`` and say what became of each, in their order."""
+
+
+@contextmanager
+def sender(broker: Broker, exchange: str, compression: str | None = None) -> Iterator[Sender]:
+    """Open a connection and yield the right sender for the broker."""
+    with broker.connect() as connection:
+        if broker.can.confirms:
+            yield _ConfirmingSender(broker, connection, exchange, compression)
+        else:
+            yield _QueueSender(broker, connection, compression)
+
+
+class _ConfirmingSender:
+    """AMQP: a pipelined batch, ``mandatory``, with confirms."""
+
+    def __init__(
+        self, broker: Broker, connection: Connection, exchange: str, compression: str | None
+    ) -> None:
+        self._broker = broker
+        self._connection = connection
+        self._exchange = exchange
+        self._compression = compression
+        self._open()
+
+    def send(self, messages: Sequence[Message]) -> list[Fate]:
+        """Send a batch; after a channel error send one by one to find the culprit."""
+        with self._broker.faults(self._connection):
+            try:
+                return self._send(messages)
+            except (ChannelError, *self._connection.channel_errors):
+                self._open()
+                return [self._send_alone(message) for message in messages]
+
+    def _open(self) -> None:
+        with self._broker.faults(self._connection):
+            channel = self._connection.channel()
+            self._confirms = Confirms(channel)
+            self._producer = Producer(channel, auto_declare=False)
+
+    def _send(self, messages: Sequence[Message]) -> list[Fate]:
+        refused = set()
+        for number, message in enumerate(messages):
+            try:
+                prepared = self._prepare(message, str(number))
+            except UNSENDABLE:
+                refused.add(str(number))
+                continue
+            self._confirms.publish(str(number), prepared)
+        fates = self._confirms.gather(CONFIRM_TIMEOUT)
+        fates.update(dict.fromkeys(refused, Fate.REFUSED))
+        return [fates[str(number)] for number in range(len(messages))]
+
+    def _send_alone(self, message: Message) -> Fate:
+        try:
+            return self._send([message])[0]
+        except (ChannelError, *self._connection.channel_errors):
+            self._open()
+            return Fate.REFUSED
+
+    def _prepare(self, message: Message, mark: str) -> Any:
+        """Make the call that writes the message; what cannot be written fails here."""
+        routed = message.queue == OUTBOX
+        sent = _sent(message, self._compression)
+        sent["headers"][MARK] = mark
+        if isinstance(sent.get("timestamp"), int):
+            sent["timestamp"] = datetime.fromtimestamp(sent["timestamp"], UTC)
+        return lambda: self._producer.publish(
+            **sent,
+            exchange=self._exchange if routed else "",
+            routing_key=message.routing_key if routed else message.queue,
+            mandatory=True,
+        )
+
+
+class _QueueSender:
+    """Every virtual transport: straight into the queue the message is addressed to."""
+
+    def __init__(self, broker: Broker, connection: Connection, compression: str | None) -> None:
+        self._broker = broker
+        self._connection = connection
+        self._compression = compression
+        with broker.faults(connection):
+            self._producer = Producer(connection.channel(), auto_declare=False)
+
+    def send(self, messages: Sequence[Message]) -> list[Fate]:
+        """Send each message to its queue; the transport cannot confirm more than the write."""
+        with self._broker.faults(self._connection):
+            return [self._send(message) for message in messages]
+
+    def _send(self, message: Message) -> Fate:
+        if message.queue == OUTBOX:
+            raise ValueError("route the message before sending it: this broker does not")
+        if self._broker.can.name == "redis":
+            message = replace(message, priority=9 - message.priority)  # Redis: 0 goes first
+        sent = _sent(message, self._compression)
+        try:
+            self._producer.publish(**sent, exchange="", routing_key=message.queue)
+        except UNSENDABLE:
+            return Fate.REFUSED
+        return Fate.CONFIRMED
+
+
+def _sent(message: Message, compression: str | None) -> dict[str, Any]:
+    """What ``Producer.publish`` takes of a message, whatever its address."""
+    headers = {**message.wire_headers, RELAYED_AT: datetime.now(UTC).isoformat()}
+    return {
+        **message.properties,
+        "body": message.body,
+        "headers": headers,
+        "content_type": message.content_type or "application/octet-stream",
+        # "binary" keeps py-amqp from decoding compressed bytes as text.
+        "content_encoding": "binary" if compression else message.content_encoding or "binary",
+        "compression": compression,
+        "priority": message.priority,
+        "delivery_mode": 2,
+    }
+
+
+__all__ = ["AMQPError", "Fate", "Sender", "sender"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import django
 
@@ -23,7 +24,7 @@ ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").spl
 
 DATABASES = {
     "default": environment.database(
-        os.environ.get("DATABASE_URL", f"sqlite:///{VAR / 'db.sqlite3'}")
+        os.environ.get("DATABASE_URL", f"sqlite:///{quote(str(VAR / 'db.sqlite3'))}")
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

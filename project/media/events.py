@@ -1,7 +1,8 @@
 """Which events does the site publish by itself?
 
 ``video.upload`` when a video is saved for the first time, ``video.deleted`` when it is deleted,
-and ``user.login`` when somebody logs in. ``video.ready`` and ``video.failed`` are published in ``subscribers.py``, by whoever finds out.
+and ``user.login`` when somebody logs in. ``video.ready`` and ``video.failed`` are published in
+``subscribers.py``, by the handler that finds out.
 """
 
 from __future__ import annotations

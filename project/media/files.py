@@ -32,7 +32,7 @@ def media_file(request: HttpRequest, name: str) -> HttpResponseBase:
 
 
 def _wanted(header: str, size: int) -> range | None:
-    """The bytes that a Range header asks for; ``None`` is all of them, as for one we cannot read."""
+    """The bytes that a Range header asks for; ``None`` is all, as for one that we cannot read."""
     asked = ONE_RANGE.fullmatch(header)
     if asked is None or asked.group() == "bytes=-":
         return None

@@ -19,7 +19,21 @@ from django.template.defaultfilters import filesizeformat
 from .models import Video
 
 #: Endings of the files that the site takes.
-ENDINGS = ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "ogv", "flv", "wmv", "3gp")
+ENDINGS = (
+    "mp4",
+    "m4v",
+    "mov",
+    "mkv",
+    "webm",
+    "avi",
+    "mpg",
+    "mpeg",
+    "ts",
+    "ogv",
+    "flv",
+    "wmv",
+    "3gp",
+)
 
 if TYPE_CHECKING:
     VideoModelForm = forms.ModelForm[Video]
@@ -27,7 +41,7 @@ else:
     VideoModelForm = forms.ModelForm
 
 
-def validate_size(file: UploadedFile) -> None:
+def validate_size(file: UploadedFile[Any]) -> None:
     """Refuse a file that is larger than the site takes."""
     largest = settings.MEDIA_LARGEST_UPLOAD
     if file.size is not None and file.size > largest:

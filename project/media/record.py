@@ -70,7 +70,9 @@ def _stops(event: AuditLog, deliveries: list[Delivery]) -> list[Stop]:
 
 
 def _outcomes(event: AuditLog, queue: str, deliveries: list[Delivery]) -> list[Outcome]:
-    found = [Outcome(state=each.state, text=_told(each)) for each in deliveries if each.queue == queue]
+    found = [
+        Outcome(state=each.state, text=_told(each)) for each in deliveries if each.queue == queue
+    ]
     if queue == conf.current().audit.queue:
         found.append(Outcome(state="handled", text=f"recorded as audit log entry {event.pk}"))
     return found

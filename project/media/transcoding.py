@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -87,9 +87,12 @@ def poster(source: Path, facts: probing.Facts, to: Path) -> None:
 def rendition(source: Path, facts: probing.Facts, to: Path) -> None:
     """Write a copy of ``source`` that starts to play before it is loaded: MP4, H.264 and AAC."""
     size = facts.picture.within(float("inf"), RENDITION_HEIGHT)
-    with probing.opened(source) as container, _whole(to) as unfinished:
-        with av.open(str(unfinished), "w", format="mp4", options=_MP4) as target:
-            _encode(container, target, size)
+    with (
+        probing.opened(source) as container,
+        _whole(to) as unfinished,
+        av.open(str(unfinished), "w", format="mp4", options=_MP4) as target,
+    ):
+        _encode(container, target, size)
 
 
 def _frame_at(container: InputContainer, stream: VideoStream, at: timedelta) -> VideoFrame:
@@ -97,7 +100,7 @@ def _frame_at(container: InputContainer, stream: VideoStream, at: timedelta) -> 
     begin = (container.start_time or 0) / av.time_base
     latest = None
     for latest in probing.frames(container, stream):
-        if latest.time is not None and latest.time - begin >= at.total_seconds():
+        if latest.pts is not None and latest.time - begin >= at.total_seconds():
             break
     if latest is None:
         raise probing.NotAVideo(probing.DAMAGED)
@@ -166,7 +169,7 @@ class _Pictures:
 
     def _is_too_soon(self, frame: VideoFrame) -> bool:
         """Say whether to skip ``frame``: its time is unknown, goes back, or is too near."""
-        if frame.time is None:
+        if frame.pts is None:
             return True
         return self._last is not None and frame.time - self._last < 0.8 / RENDITION_RATE
 

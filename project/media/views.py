@@ -54,7 +54,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     """Take a video; saving it publishes ``video.upload`` (see ``events.py``), and we are done."""
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
-        form.instance.owner = request.user
+        form.instance.owner_id = request.user.pk
         return redirect(form.save())
     return render(request, "media/upload.html", {"form": form})
 

@@ -1,0 +1,1 @@
+"""How does the whole journey look, from a browser's upload to the audit log?"""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -65,7 +66,12 @@ class Relay:
         self._using = using
         self._central = using == conf.current().database
         self._kept = brokers.kept_until_received(conf.current())
-        self._embedded_routes = routes.of_database(conf.current().database)
+        self._active_at = time.monotonic()
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since there was something to move."""
+        return time.monotonic() - self._active_at
 
     def run(self, stop: threading.Event) -> None:
         """Relay until ``stop`` is set, through every outage of broker and database."""
@@ -112,6 +118,12 @@ class Relay:
 
     def _pass(self, sender: Sender | None, known: routes.Routes | None) -> int:
         """Move what is due; return how many rows that were."""
+        moved = self._move(sender, known)
+        if moved:
+            self._active_at = time.monotonic()
+        return moved
+
+    def _move(self, sender: Sender | None, known: routes.Routes | None) -> int:
         outbox = store.claim(OUTBOX, BATCH, CLAIM, using=self._using)
         if sender is None or (known is not None and self._kept):
             assert known is not None  # noqa: S101  # for the type checker

@@ -7,6 +7,7 @@ copy again and the ledger recognises it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from .broker import Broker
 from .messages import REPEAT, Arrival, address
 
+logger = logging.getLogger("taskrouting.receiving")
+
 #: Seconds between two heartbeat checks, and between two sweeps of Redis's unacknowledged.
 CHECK_EVERY = 1.0
 
@@ -34,8 +37,10 @@ class Receiver:
     def __init__(self, broker: Broker, connection: Connection) -> None:
         self.generation = next(_generations)
         self._broker = broker
-        self._connection = connection
-        self._consumers: list[Consumer] = []
+        self.connection = connection
+        self._consumers: dict[str, Consumer] = {}
+        #: Queues from which nothing is taken for the moment.
+        self.paused: set[str] = set()
         self._unsettled: dict[int, Any] = {}
         self._tags = count(1)
         self._checked_at = time.monotonic()
@@ -43,7 +48,7 @@ class Receiver:
     def consume(self, queues: Mapping[str, int], deliver: Callable[[Arrival], None]) -> None:
         """Start to consume ``queues`` (name: prefetch); ``deliver`` is called while draining."""
         for name, prefetch in queues.items():
-            channel = self._connection.channel()
+            channel = self.connection.channel()
             channel.basic_qos(0, prefetch, False)
             on_message = self._receive(name, deliver)
             consumer = Consumer(
@@ -55,14 +60,14 @@ class Receiver:
                 auto_declare=False,
             )
             consumer.consume()
-            self._consumers.append(consumer)
+            self._consumers[name] = consumer
 
     def drain(self, seconds: float) -> bool:
         """Deliver what arrives within ``seconds``; return whether anything did."""
-        with self._broker.faults(self._connection):
+        with self._broker.faults(self.connection):
             self._check()
             try:
-                self._connection.drain_events(timeout=seconds)
+                self.connection.drain_events(timeout=seconds)
             except TimeoutError:
                 return False
             return True
@@ -75,19 +80,49 @@ class Receiver:
         """Return a copy nobody has begun to handle to its queue."""
         self._settle(arrival, lambda message: message.requeue())
 
+    def hand_back_all(self) -> None:
+        """Return everything unsettled, where the way to the broker is still open."""
+        for message in self._unsettled.values():
+            try:
+                message.requeue()
+            except Exception as error:  # noqa: BLE001  # the broker does it when we are gone
+                logger.debug("Not handed back: %s", error)
+                break
+        self._unsettled.clear()
+
     def cancel(self) -> None:
         """Take nothing more; what has arrived can still be settled."""
-        with self._broker.faults(self._connection):
-            for consumer in self._consumers:
-                consumer.cancel()
+        with self._broker.faults(self.connection):
+            for name, consumer in self._consumers.items():
+                if name not in self.paused:
+                    consumer.cancel()
             self._consumers.clear()
+
+    def pause(self, queues: set[str]) -> None:
+        """Take nothing from ``queues`` until ``resume``."""
+        with self._broker.faults(self.connection):
+            for name in queues - self.paused:
+                self._consumers[name].cancel()
+                self.paused.add(name)
+
+    def resume(self) -> None:
+        """Take from every queue again."""
+        with self._broker.faults(self.connection):
+            for name in sorted(self.paused):
+                self._consumers[name].consume()
+                self.paused.discard(name)
+
+    @property
+    def unsettled(self) -> int:
+        """How many messages were delivered here and are not settled."""
+        return len(self._unsettled)
 
     def _settle(self, arrival: Arrival, settle: Callable[[Any], None]) -> None:
         if arrival.generation != self.generation:
             return
         message = self._unsettled.pop(arrival.tag, None)
         if message is not None:
-            with self._broker.faults(self._connection):
+            with self._broker.faults(self.connection):
                 settle(message)
 
     def _receive(self, queue: str, deliver: Callable[[Arrival], None]) -> Callable[[Any], None]:
@@ -104,17 +139,21 @@ class Receiver:
             return
         self._checked_at = time.monotonic()
         if self._broker.can.confirms:
-            self._connection.heartbeat_check()
+            self.connection.heartbeat_check()
         elif self._broker.can.name == "redis" and self._consumers:
             # Kombu sweeps only when a poll comes back empty, which a busy queue never lets it.
-            self._consumers[0].channel.qos.restore_visible(interval=1)
+            next(iter(self._consumers.values())).channel.qos.restore_visible(interval=1)
 
 
 @contextmanager
 def receiver(broker: Broker) -> Iterator[Receiver]:
     """Open a connection and yield a receiver on it."""
     with broker.connect() as connection:
-        yield Receiver(broker, connection)
+        receiver = Receiver(broker, connection)
+        try:
+            yield receiver
+        finally:
+            receiver.hand_back_all()
 
 
 def deserialize(arrival: Arrival, accept: Sequence[str]) -> Any:

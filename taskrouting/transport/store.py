@@ -163,6 +163,11 @@ def received(event_id: str, source: str, queue: str, *, using: str) -> None:
     _execute(using, sql, [event_id, source, queue])
 
 
+def is_due(*, using: str) -> bool:
+    """Say whether anything waits that could be taken now."""
+    return models.Message.objects.using(using).filter(available_at__lte=Now()).exists()
+
+
 def next_due(queues: Sequence[str], *, using: str) -> timedelta | None:
     """How long until the next message of ``queues`` is due? ``None`` when there is none."""
     due = (
@@ -249,6 +254,6 @@ def _chunks(messages: Sequence[Message], connection: Any) -> Iterable[Sequence[M
 
 
 __all__ = [
-    "OUTBOX", "Claimed", "claim", "drop", "extend", "next_due", "put", "queues", "received",
+    "OUTBOX", "Claimed", "claim", "drop", "extend", "is_due", "next_due", "put", "queues", "received",
     "release", "renew", "settle",
 ]  # fmt: skip

@@ -1,0 +1,156 @@
+"""Who keeps the worker processes alive? Start, watch, replace, stop.
+
+The supervisor does no work itself, so that it survives whatever a handler does to its process.
+The first SIGTERM or SIGINT lets every process finish what it has begun; a second one ends them at
+once, which loses nothing: what they held comes back to others.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
+from types import FrameType
+
+from django.db import connections
+
+logger = logging.getLogger("taskrouting.supervisor")
+
+#: What one process does, until the event is set; returns its exit code.
+Work = Callable[[threading.Event], int]
+
+#: A process that dies within this many seconds of its start is not replaced at once.
+YOUNG = 5.0
+
+#: Seconds before a process that died young is replaced: doubling, from and to.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+#: Seconds beyond the grace before a process that does not leave is killed.
+OVERTIME = 5.0
+
+STOPPED_BY_FORCE = 130
+
+
+class Supervisor:
+    """Runs ``work`` in ``processes`` child processes."""
+
+    def __init__(self, work: Work, *, processes: int, grace: timedelta, burst: bool) -> None:
+        self._work = work
+        self._processes = processes
+        self._grace = grace
+        self._burst = burst
+        self._children: dict[ForkProcess, float] = {}
+        self._signals = 0
+        self._pause = FIRST_PAUSE
+        self._lifeline = os.pipe()
+
+    def run(self) -> int:
+        """Supervise until told to stop, or until a burst is done; return the exit code."""
+        connections.close_all()  # a forked child must not share a connection
+        waker, wakee = os.pipe()
+        os.set_blocking(wakee, False)
+        signal.set_wakeup_fd(wakee, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        for _ in range(self._processes):
+            self._start()
+        try:
+            return self._watch(waker)
+        finally:
+            signal.set_wakeup_fd(-1)
+            self._kill()
+            for end in (waker, wakee, *self._lifeline):
+                os.close(end)
+
+    def _watch(self, waker: int) -> int:
+        """Replace who dies, until a signal comes or everybody is done."""
+        while self._children and not self._signals:
+            ready = wait([*(child.sentinel for child in self._children), waker])
+            if waker in ready:
+                os.read(waker, 64)
+            for child in [each for each in self._children if not each.is_alive()]:
+                self._bury(child)
+        return self._stop() if self._children else 0
+
+    def _bury(self, child: ForkProcess) -> None:
+        """Replace a child that died, more slowly if it died young."""
+        lived = time.monotonic() - self._children.pop(child)
+        if self._burst and child.exitcode == 0:
+            return
+        logger.error(
+            "Worker process %s died (exit code %s); replacing it", child.pid, child.exitcode
+        )
+        if lived < YOUNG:
+            self._sleep(self._pause)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        else:
+            self._pause = FIRST_PAUSE
+        if not self._signals:
+            self._start()
+
+    def _stop(self) -> int:
+        """Let everybody finish within the grace; a second signal, or the time, ends it."""
+        for child in self._children:
+            child.terminate()
+        deadline = time.monotonic() + self._grace.total_seconds() + OVERTIME
+        while self._living() and self._signals < 2 and time.monotonic() < deadline:
+            wait([child.sentinel for child in self._living()], timeout=0.1)
+        if self._living():
+            self._kill()
+            return STOPPED_BY_FORCE
+        return 0
+
+    def _living(self) -> list[ForkProcess]:
+        return [child for child in self._children if child.is_alive()]
+
+    def _kill(self) -> None:
+        for child in self._living():
+            child.kill()
+            child.join()
+
+    def _sleep(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._signals and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _start(self) -> None:
+        child = multiprocessing.get_context("fork").Process(target=self._live, daemon=False)
+        child.start()
+        self._children[child] = time.monotonic()
+
+    def _live(self) -> None:
+        """What a child does: its work, until a signal or the supervisor's death."""
+        stop = threading.Event()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process
+        signal.signal(signal.SIGTERM, _once(stop))
+        threading.Thread(target=self._follow, args=[stop], daemon=True).start()
+        code = self._work(stop)
+        os._exit(code)  # handlers that outlived the grace must not keep the process
+
+    def _follow(self, stop: threading.Event) -> None:
+        """Stop when the supervisor is gone: its end of the lifeline closes with it."""
+        os.close(self._lifeline[1])
+        os.read(self._lifeline[0], 1)
+        stop.set()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+
+
+def _once(stop: threading.Event) -> Callable[[int, FrameType | None], None]:
+    """The first signal asks to stop, the second does not ask."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(STOPPED_BY_FORCE)
+        stop.set()
+
+    return on_signal

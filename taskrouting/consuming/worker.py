@@ -1,0 +1,291 @@
+"""What does one worker process do? Consume, hand to the pool, settle, drain, stop.
+
+The thread that calls ``run`` owns the broker's socket and never runs a handler: it drains in short
+ticks, sends heartbeats, and settles what the pool's threads have finished.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+from django.db import DatabaseError, InterfaceError, connections
+from django.db.models.functions import Now
+
+from taskrouting import __version__, conf, signals
+from taskrouting.policies import Batch
+from taskrouting.exceptions import BrokerUnavailable, ConfigurationError
+from taskrouting.routing import topology
+from taskrouting.routing.subscriptions import Subscription, registry
+from taskrouting.transport import receiving
+from taskrouting.transport.broker import Broker, kept_until_received
+from taskrouting.transport.messages import Arrival
+from taskrouting.transport.outage import Outage
+from taskrouting.transport.receiving import Receiver
+
+from . import batches, delivery, ledger
+from .attempts import Site
+from .faults import DatabaseAway
+from .leases import Heartbeat, Leases
+from .models import WorkerProcess
+from .pool import Pool, keep_connections
+
+logger = logging.getLogger("taskrouting.worker")
+
+#: Seconds one drain may take: nothing in hand; something in hand (doubling from the first).
+IDLE, SOONEST, LATEST = 0.5, 0.002, 0.1
+
+#: Seconds a message waits here for a thread before it goes back for others to take.
+PATIENCE = 1.0
+
+
+class Worker:
+    """Consumes queues in this process until it is told to stop."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        queues: Sequence[str] | None = None,
+        threads: int | None = None,
+        prefetch: int | None = None,
+        grace: timedelta | None = None,
+    ) -> None:
+        """``queues`` limits what is consumed; the others default to the settings.
+
+        Raises ConfigurationError for a queue that no subscription declares.
+        """
+        settings = conf.current()
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
+        self._broker = broker
+        self._queues = chosen(queues)
+        self._batched = {each.queue: each for each in registry if each.batch}
+        self._threads = threads or settings.threads
+        self._prefetch = prefetch
+        self._grace = grace if grace is not None else settings.shutdown_grace
+        self._settled: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+        self._site = Site(
+            worker=self.name,
+            acknowledge=self._settled.put,
+            leases=Leases(),
+            kept=kept_until_received(settings),
+        )
+        self._pools = (Pool(self._threads, "handler"), Pool(1, "batch"))
+        self._collected: dict[str, list[Arrival]] = {}
+        self._flush_at: dict[str, float] = {}
+        self._pause = SOONEST
+        self._active_at: float | None = None
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since anything was in hand; 0 while something is, or before it consumes."""
+        if self._active_at is None or self._in_hand():
+            return 0.0
+        return time.monotonic() - self._active_at
+
+    def run(self, stop: threading.Event) -> bool:
+        """Work until ``stop`` is set; then finish what runs, within the grace.
+
+        Returns whether everything was finished. What was not is handed over to other workers.
+        """
+        keep_connections()
+        heartbeat = Heartbeat(self._site.leases, self._beat)
+        heartbeat.start()
+        names = [each.name for each in self._queues]
+        signals.emit(signals.worker_started, Worker, worker=self.name, queues=names)
+        try:
+            self._work(stop)
+        finally:
+            drained = self._leave()
+            heartbeat.stop()
+            signals.emit(signals.worker_stopped, Worker, worker=self.name, drained=drained)
+        return drained
+
+    def _work(self, stop: threading.Event) -> None:
+        """Hold one session after another, through every outage of broker and database."""
+        outage = Outage(f"worker {self.name}")
+        while not stop.is_set():
+            try:
+                _ask_database()
+                with receiving.receiver(self._broker) as receiver:
+                    self._broker.declare(receiver.connection, topology.current())
+                    self._consume(receiver)
+                    outage.over()
+                    try:
+                        self._session(receiver, stop)
+                    finally:
+                        self._end_session(receiver, stop)
+            except (BrokerUnavailable, DatabaseAway, DatabaseError, InterfaceError) as error:
+                connections.close_all()
+                stop.wait(outage.noticed(error).total_seconds())
+
+    def _consume(self, receiver: Receiver) -> None:
+        receiver.consume({each.name: self._room(each) for each in self._queues}, self._take)
+        self._active_at = time.monotonic()
+
+    def _room(self, queue: topology.Queue) -> int:
+        """How many unsettled messages of ``queue`` to hold."""
+        prefetch = self._prefetch or queue.prefetch
+        batched = self._batched.get(queue.name)
+        if batched and batched.batch:
+            return max(prefetch, 2 * batched.batch.size)
+        external = any(each.effects == "external" for each in registry.on_queue(queue.name))
+        return min(prefetch, self._threads) if external else prefetch
+
+    def _session(self, receiver: Receiver, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._tick(receiver)
+            self._share(receiver)
+
+    def _tick(self, receiver: Receiver) -> None:
+        """Settle, hand over what is due, and take what comes within a moment."""
+        active = self._settle(receiver)
+        self._reap()
+        self._flush()
+        active |= receiver.drain(self._moment(receiver))
+        if active or self._in_hand():
+            self._active_at = time.monotonic()
+        self._pause = SOONEST if active else min(self._pause * 2, LATEST)
+
+    def _moment(self, receiver: Receiver) -> float:
+        """How long to listen: briefly while something in hand may soon need this thread."""
+        moment = self._pause if receiver.unsettled or receiver.paused else IDLE
+        if self._flush_at:
+            moment = min(moment, max(min(self._flush_at.values()) - time.monotonic(), 0.001))
+        return moment
+
+    def _take(self, arrival: Arrival) -> None:
+        """Hand one message to the pool, or collect it for its batch."""
+        subscription = self._batched.get(arrival.queue)
+        if subscription is None:
+            self._pools[0].submit([arrival], lambda: delivery.deliver(arrival, self._site))
+            return
+        batch = _batch(subscription)
+        collected = self._collected.setdefault(arrival.queue, [])
+        collected.append(arrival)
+        self._flush_at.setdefault(arrival.queue, time.monotonic() + batch.wait.total_seconds())
+        if len(collected) >= batch.size:
+            self._hand_over(arrival.queue)
+
+    def _flush(self) -> None:
+        """Hand over the batches that have waited long enough."""
+        now = time.monotonic()
+        for name in [name for name, due in self._flush_at.items() if due <= now]:
+            self._hand_over(name)
+
+    def _hand_over(self, name: str) -> None:
+        arrivals = self._collected.pop(name, [])
+        self._flush_at.pop(name, None)
+        self._pools[1].submit(arrivals, lambda: batches.deliver(arrivals, self._site))
+
+    def _settle(self, receiver: Receiver) -> bool:
+        """Tell the broker what is settled; return whether there was anything."""
+        some = False
+        while True:
+            try:
+                receiver.acknowledge(self._settled.get_nowait())
+            except queue.Empty:
+                return some
+            some = True
+
+    def _reap(self) -> None:
+        """Raise what went wrong outside any handler: it ends the session, or the process."""
+        for pool in self._pools:
+            for error in pool.reap():
+                raise error
+
+    def _share(self, receiver: Receiver) -> None:
+        """Give back what waits in vain for a thread; take again when one is free."""
+        waiting = self._pools[0].withdraw(PATIENCE)
+        for arrival in waiting:
+            receiver.hand_back(arrival)
+        receiver.pause({arrival.queue for arrival in waiting})
+        if self._pools[0].free:
+            receiver.resume()
+
+    def _end_session(self, receiver: Receiver, stop: threading.Event) -> None:
+        """Take nothing more, hand back what has not begun, finish what has."""
+        receiver.cancel()
+        unbegun = [arrival for pool in self._pools for arrival in pool.withdraw()]
+        unbegun += [arrival for arrivals in self._collected.values() for arrival in arrivals]
+        self._collected.clear()
+        self._flush_at.clear()
+        for arrival in unbegun:
+            receiver.hand_back(arrival)
+        deadline = time.monotonic() + self._grace.total_seconds()
+        while stop.is_set() and self._busy() and time.monotonic() < deadline:
+            self._settle(receiver)
+            self._reap()
+            receiver.drain(SOONEST * 10)
+        self._settle(receiver)
+
+    def _leave(self) -> bool:
+        """Hand over what still runs; return whether nothing did."""
+        self._site.leaving.set()
+        for pool in self._pools:
+            pool.reap()
+            pool.close()
+        try:
+            ledger.interrupt(self._site.leases.tokens())
+            WorkerProcess.objects.using(conf.current().database).filter(name=self.name).delete()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("Could not say goodbye to the database: %s", error)
+        connections.close_all()
+        return not self._busy()
+
+    def _busy(self) -> bool:
+        return any(pool.busy for pool in self._pools)
+
+    def _in_hand(self) -> bool:
+        return self._busy() or bool(self._collected) or not self._settled.empty()
+
+    def _beat(self) -> None:
+        """Say that this process is alive."""
+        WorkerProcess.objects.using(conf.current().database).update_or_create(
+            name=self.name,
+            defaults={"seen_at": Now()},
+            create_defaults={
+                "host": socket.gethostname()[:255],
+                "pid": os.getpid(),
+                "version": __version__,
+                "queues": [each.name for each in self._queues],
+                "threads": self._threads,
+            },
+        )
+
+
+def chosen(names: Sequence[str] | None) -> list[topology.Queue]:
+    """Find the queues to consume: those named, or all.
+
+    Raises ConfigurationError for one that no subscription declares.
+    """
+    current = topology.current()
+    if names is None:
+        return list(current.queues)
+    chosen = []
+    for name in names:
+        found = current.queue(name)
+        if found is None:
+            known = ", ".join(each.name for each in current.queues)
+            raise ConfigurationError(f"No subscription uses a queue {name!r}; there are: {known}.")
+        chosen.append(found)
+    return chosen
+
+
+def _batch(subscription: Subscription) -> Batch:
+    assert subscription.batch is not None  # noqa: S101  # for the type checker
+    return subscription.batch
+
+
+def _ask_database() -> None:
+    """Raise a database error now rather than after messages have been taken."""
+    connections[conf.current().database].ensure_connection()
+    with connections[conf.current().database].cursor() as cursor:
+        cursor.execute("SELECT 1")

@@ -1,0 +1,130 @@
+"""What runs beside what in one process? The worker and the relays, which do not know each other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from taskrouting import conf
+from taskrouting.consuming.worker import Worker, chosen
+from taskrouting.publishing.relay import Relay
+from taskrouting.transport import broker, store
+
+logger = logging.getLogger("taskrouting")
+
+#: Seconds without anything in hand, and nothing due, after which a burst is done.
+QUIET = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one process is to run."""
+
+    worker: bool = True
+    relay: bool = True
+    burst: bool = False
+    queues: list[str] | None = None
+    threads: int | None = None
+    prefetch: int | None = None
+    grace: timedelta | None = None
+
+    def prepared(self) -> Plan:
+        """Check the plan before any process is started.
+
+        Raises ConfigurationError for a wrong setting or an unknown queue.
+        """
+        broker.current()
+        self.queue_names()
+        return self
+
+    def queue_names(self) -> list[str]:
+        """The names of the queues that will be consumed."""
+        return [each.name for each in chosen(self.queues)]
+
+    def run(self, stop: threading.Event) -> int:
+        """Run the plan in this process until ``stop`` is set; return the exit code."""
+        process = _Process(self, stop)
+        return process.run()
+
+
+class _Process:
+    """One process at work."""
+
+    def __init__(self, plan: Plan, stop: threading.Event) -> None:
+        self._plan = plan
+        self._stop = stop
+        self._relays_stop = threading.Event()
+        self._failed = False
+        here = broker.current()
+        self._worker = _worker(plan, here) if plan.worker else None
+        self._relays = [Relay(here, alias) for alias in _aliases()] if plan.relay else []
+
+    def run(self) -> int:
+        threads = [
+            self._thread(lambda relay=relay: relay.run(self._relays_stop)) for relay in self._relays
+        ]
+        if self._plan.burst:
+            self._thread(self._end_when_quiet)
+        try:
+            if self._worker is not None:
+                self._worker.run(self._stop)
+            else:
+                self._stop.wait()
+        finally:
+            self._relays_stop.set()
+        for thread in threads:
+            thread.join(timeout=conf.current().shutdown_grace.total_seconds())
+        return 1 if self._failed else 0
+
+    def _thread(self, work: Callable[[], object]) -> threading.Thread:
+        """Start a thread whose failure ends the process, for the supervisor to replace."""
+
+        def run() -> None:
+            try:
+                work()
+            except Exception:
+                logger.exception("A thread of this worker process failed; the process ends.")
+                self._failed = True
+                self._stop.set()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
+
+    def _end_when_quiet(self) -> None:
+        """End a burst when nothing is due, nothing is in hand, and that has lasted."""
+        while not self._stop.wait(0.1):
+            if self._quiet():
+                self._stop.set()
+        connections.close_all()
+
+    def _quiet(self) -> bool:
+        parts = [*self._relays, *([self._worker] if self._worker else [])]
+        if any(part.quiet_for < QUIET for part in parts):
+            return False
+        try:
+            return not any(store.is_due(using=alias) for alias in _aliases())
+        except (DatabaseError, InterfaceError):
+            connections.close_all()
+            return False
+
+
+def _worker(plan: Plan, here: broker.Broker) -> Worker:
+    return Worker(
+        here,
+        queues=plan.queues,
+        threads=plan.threads,
+        prefetch=plan.prefetch,
+        grace=plan.grace,
+    )
+
+
+def _aliases() -> list[str]:
+    """The databases whose outbox is emptied; retries and leases live in the central one."""
+    settings = conf.current()
+    return list(dict.fromkeys([settings.database, *settings.outbox_databases]))

@@ -5,6 +5,7 @@ The pages update themselves by asking for a fragment: the same template's moving
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -17,6 +18,15 @@ from django.views.decorators.cache import never_cache
 from . import record
 from .forms import UploadForm
 from .models import Video
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    class SignedInRequest(HttpRequest):
+        """A request behind ``login_required``."""
+
+        user: User
+
 
 PAGE_SIZE = 12
 
@@ -50,11 +60,11 @@ def video_fragment(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @login_required
-def upload(request: HttpRequest) -> HttpResponse:
+def upload(request: SignedInRequest) -> HttpResponse:
     """Take a video; saving it publishes ``video.upload`` (see ``events.py``), and we are done."""
-    form = UploadForm(request.POST or None, request.FILES or None)
+    new = Video(owner=request.user)
+    form = UploadForm(request.POST or None, request.FILES or None, instance=new)
     if request.method == "POST" and form.is_valid():
-        form.instance.owner_id = request.user.pk
         return redirect(form.save())
     return render(request, "media/upload.html", {"form": form})
 

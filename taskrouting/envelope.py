@@ -210,7 +210,7 @@ def _read_json(body: bytes, content_type: str | None, levels: int = json_text.MA
     if charset not in _CHARSETS:
         raise InvalidEnvelope(f"The content type names the charset {charset!r}; send UTF-8.")
     try:
-        text = body.decode(charset)
+        text = body.decode(charset).removeprefix("\N{BYTE ORDER MARK}")
     except UnicodeDecodeError as error:
         reason = f"{error.reason} at byte {error.start}"
         raise InvalidEnvelope(f"The body is not {charset}: {reason}.") from error

@@ -18,7 +18,7 @@ from taskrouting.exceptions import InvalidEnvelope, InvalidEventData
 
 #: How deep lists and dicts may be nested. Far below where Python's own reader and writer give up,
 #: which depends on the version and on how deep the stack already is.
-MAX_DEPTH = 200
+MAX_DEPTH = 100
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
@@ -43,11 +43,12 @@ def loads(text: str, where: str, levels: int = MAX_DEPTH) -> Any:
     """
     try:
         value = _READER.decode(text)
+        reason = fault(value, where, levels) if _may_hide_a_fault(text, levels) else ""
     except RecursionError as error:
         raise InvalidEnvelope(f"{where}: nested deeper than {levels} levels.") from error
     except ValueError as error:
         raise InvalidEnvelope(f"{where} is not JSON: {error}.") from error
-    if _may_hide_a_fault(text, levels) and (reason := fault(value, where, levels)):
+    if reason:
         raise InvalidEnvelope(f"{reason}.")
     return value
 

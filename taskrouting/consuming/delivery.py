@@ -61,6 +61,16 @@ def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     return outcomes
 
 
+def keep_given_up(arrival: Arrival, site: Site) -> None:
+    """Keep a message that the broker itself gave up on, under the queue where that happened."""
+    home = str(arrival.headers.get("x-first-death-queue") or arrival.queue)
+    why = arrival.headers.get("x-first-death-reason", "unknown")
+    text = f"The broker gave up on it in queue {home!r}; reason: {why}."
+    letter = replace(arrival, queue=home)
+    faults.resolutely(lambda: records.keep_arrival(letter, Reason.BROKER, text))
+    site.acknowledge(arrival)
+
+
 def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription]] | None:
     """Decode and match; what cannot be is kept as a dead letter and acknowledged."""
     try:

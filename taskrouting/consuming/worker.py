@@ -20,8 +20,8 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.db.models.functions import Now
 
 from taskrouting import __version__, conf, signals
-from taskrouting.policies import Batch
 from taskrouting.exceptions import BrokerUnavailable, ConfigurationError
+from taskrouting.policies import Batch
 from taskrouting.routing import topology
 from taskrouting.routing.subscriptions import Subscription, registry
 from taskrouting.transport import receiving
@@ -66,6 +66,7 @@ class Worker:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
         self._broker = broker
         self._queues = chosen(queues)
+        self._dead = broker.dead_letter_queue(topology.current())
         self._batched = {each.queue: each for each in registry if each.batch}
         self._threads = threads or settings.threads
         self._prefetch = prefetch
@@ -128,6 +129,8 @@ class Worker:
 
     def _consume(self, receiver: Receiver) -> None:
         receiver.consume({each.name: self._room(each) for each in self._queues}, self._take)
+        if self._dead:
+            receiver.consume({self._dead: self._threads}, self._take_given_up)
         self._active_at = time.monotonic()
 
     def _room(self, queue: topology.Queue) -> int:
@@ -173,6 +176,10 @@ class Worker:
         self._flush_at.setdefault(arrival.queue, time.monotonic() + batch.wait.total_seconds())
         if len(collected) >= batch.size:
             self._hand_over(arrival.queue)
+
+    def _take_given_up(self, arrival: Arrival) -> None:
+        """Take a message that the broker itself has given up on."""
+        self._pools[0].submit([arrival], lambda: delivery.keep_given_up(arrival, self._site))
 
     def _flush(self) -> None:
         """Hand over the batches that have waited long enough."""

@@ -91,13 +91,14 @@ class Relay:
         if self._broker.can.embedded:
             self._loop(None, routes.of_database(conf.current().database), stop, outage)
             return
+        current = topology.current()
         with self._broker.connect() as connection:
-            self._broker.declare(connection, topology.current())
-            known = routes.of_connection(connection) if not self._broker.can.routes else None
-            with sending.sender(
-                self._broker, topology.current().exchange, conf.current().compression
-            ) as sender:
-                self._loop(sender, known, stop, outage)
+            self._broker.declare(connection, current)
+            sender = sending.sender(
+                self._broker, connection, current.exchange, conf.current().compression
+            )
+            known = None if self._broker.can.routes else routes.of_connection(connection)
+            self._loop(sender, known, stop, outage)
 
     def _loop(
         self,

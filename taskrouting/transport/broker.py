@@ -153,6 +153,10 @@ class Broker:
             with self._conflicts(queue), connection.channel() as channel:
                 self._declare_queue(channel, topology, queue)
 
+    def dead_letter_queue(self, topology: Topology) -> str | None:
+        """Name the queue where the broker puts what it gives up on, if it has one."""
+        return dead_letter_exchange(topology) if self.can.name == "amqp" else None
+
     def arguments(self, topology: Topology, queue: Queue) -> dict[str, Any]:
         """The ``x-`` arguments a queue is declared with."""
         if self.can.name != "amqp":

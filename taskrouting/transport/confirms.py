@@ -49,10 +49,17 @@ class Confirms:
         channel.events["basic_return"].add(self._on_return)
 
     def publish(self, mark: str, write: Callable[[], object]) -> None:
-        """Count a publish that ``write`` does; ``mark`` is the message's unique header value."""
+        """Do and count a publish; ``mark`` is the message's unique header value.
+
+        What ``write`` raises passes, and is not counted: nothing was written then.
+        """
+        self._open[self._sequence + 1] = mark
+        try:
+            write()
+        except Exception:
+            del self._open[self._sequence + 1]
+            raise
         self._sequence += 1
-        self._open[self._sequence] = mark
-        write()
 
     def gather(self, seconds: float) -> dict[str, Fate]:
         """Wait up to ``seconds`` for every open confirm; return the fates by mark."""

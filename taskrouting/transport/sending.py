@@ -8,13 +8,12 @@ handed back then returns to its own queue only.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
-from amqp.exceptions import AMQPError
 from kombu import Connection, Producer
 from kombu.exceptions import ChannelError
 
@@ -36,14 +35,13 @@ class Sender(Protocol):
         """Send ``messages`` and say what became of each, in their order."""
 
 
-@contextmanager
-def sender(broker: Broker, exchange: str, compression: str | None = None) -> Iterator[Sender]:
-    """Open a connection and yield the right sender for the broker."""
-    with broker.connect() as connection:
-        if broker.can.confirms:
-            yield _ConfirmingSender(broker, connection, exchange, compression)
-        else:
-            yield _QueueSender(broker, connection, compression)
+def sender(
+    broker: Broker, connection: Connection, exchange: str, compression: str | None = None
+) -> Sender:
+    """Return the right sender for the broker, on an open connection."""
+    if broker.can.confirms:
+        return _ConfirmingSender(broker, connection, exchange, compression)
+    return _QueueSender(broker, connection, compression)
 
 
 class _ConfirmingSender:
@@ -74,16 +72,14 @@ class _ConfirmingSender:
             self._producer = Producer(channel, auto_declare=False)
 
     def _send(self, messages: Sequence[Message]) -> list[Fate]:
-        refused = set()
+        refused = {}
         for number, message in enumerate(messages):
+            mark = str(number)
             try:
-                prepared = self._prepare(message, str(number))
+                self._confirms.publish(mark, partial(self._write, message, mark))
             except UNSENDABLE:
-                refused.add(str(number))
-                continue
-            self._confirms.publish(str(number), prepared)
-        fates = self._confirms.gather(CONFIRM_TIMEOUT)
-        fates.update(dict.fromkeys(refused, Fate.REFUSED))
+                refused[mark] = Fate.REFUSED
+        fates = {**self._confirms.gather(CONFIRM_TIMEOUT), **refused}
         return [fates[str(number)] for number in range(len(messages))]
 
     def _send_alone(self, message: Message) -> Fate:
@@ -93,14 +89,11 @@ class _ConfirmingSender:
             self._open()
             return Fate.REFUSED
 
-    def _prepare(self, message: Message, mark: str) -> Any:
-        """Make the call that writes the message; what cannot be written fails here."""
+    def _write(self, message: Message, mark: str) -> None:
         routed = message.queue == OUTBOX
         sent = _sent(message, self._compression)
         sent["headers"][MARK] = mark
-        if isinstance(sent.get("timestamp"), int):
-            sent["timestamp"] = datetime.fromtimestamp(sent["timestamp"], UTC)
-        return lambda: self._producer.publish(
+        self._producer.publish(
             **sent,
             exchange=self._exchange if routed else "",
             routing_key=message.routing_key if routed else message.queue,
@@ -152,4 +145,4 @@ def _sent(message: Message, compression: str | None) -> dict[str, Any]:
     }
 
 
-__all__ = ["AMQPError", "Fate", "Sender", "sender"]
+__all__ = ["Fate", "Sender", "sender"]

@@ -254,6 +254,6 @@ def _chunks(messages: Sequence[Message], connection: Any) -> Iterable[Sequence[M
 
 
 __all__ = [
-    "OUTBOX", "Claimed", "claim", "drop", "extend", "is_due", "next_due", "put", "queues", "received",
-    "release", "renew", "settle",
+    "OUTBOX", "Claimed", "claim", "drop", "extend", "is_due", "next_due", "put", "queues",
+    "received", "release", "renew", "settle",
 ]  # fmt: skip

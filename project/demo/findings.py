@@ -103,7 +103,7 @@ class Findings:
 
 def look(user: User, video: Video) -> Findings:
     """Read what is on record of the run in which ``user`` uploaded ``video``."""
-    login = Q(subject=f"user/{user.pk}", data__username=user.username)
+    login = Q(routing_key="user.login", data__username=user.username)
     events = list(AuditLog.objects.filter(Q(subject=video.subject) | login))
     ids = [event.event_id for event in events]
     return Findings(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.error import URLError
 from uuid import UUID
@@ -95,8 +96,8 @@ def upload(browser: Browser, path: Path) -> Video:
     return Video(pk=UUID(key))
 
 
-def states(site: Site, browser: Browser, video: Video) -> Iterator[tuple[str, float]]:
-    """Look at the video's page; yield each state it shows and for how long (seconds) it did.
+def states(site: Site, browser: Browser, video: Video) -> Iterator[tuple[str, timedelta]]:
+    """Look at the video's page; yield each state it shows and for how long it did.
 
     Ends with a state that is final, or with one that has lasted too long.
     """
@@ -104,13 +105,13 @@ def states(site: Site, browser: Browser, video: Video) -> Iterator[tuple[str, fl
     while shown in PATIENCE:
         now, waited = _shown(browser, video), time.monotonic() - since
         if now != shown:
-            yield shown, waited
+            yield shown, timedelta(seconds=waited)
             shown, since = now, time.monotonic()
         elif waited > PATIENCE[Video.State(shown)]:
             break
         site.check()
         time.sleep(PAUSE)
-    yield shown, time.monotonic() - since
+    yield shown, timedelta(seconds=time.monotonic() - since)
 
 
 def complete(site: Site, user: User, video: Video) -> findings.Findings:

@@ -7,12 +7,14 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import connection
 
+from project.media import record
 from project.media.models import Video
 from taskrouting import conf
 
@@ -45,9 +47,9 @@ class Run:
         if site.worker.exit_code != 0:
             missing.append(f"The worker did not end well: exit code {site.worker.exit_code}.")
         self._tell(found)
-        self._judge(missing, time.monotonic() - began)
+        self._judge(missing, timedelta(seconds=time.monotonic() - began))
         self._heading("How to go on")
-        for line in _advice(self.home):
+        for line in _advice():
             self.write(line)
         return missing
 
@@ -72,11 +74,11 @@ class Run:
         for line in story.files(found, settings.MEDIA_ROOT):
             self.write(line)
 
-    def _judge(self, missing: list[str], took: float) -> None:
+    def _judge(self, missing: list[str], took: timedelta) -> None:
         self.write("")
         if not missing:
             done = "Poster and rendition are there, the upload was handled once, every event is on"
-            self.write(self.paint("good", f"✓ {done} record once. {story.seconds(took)}"))
+            self.write(self.paint("good", f"✓ {done} record once. {record.in_words(took)}"))
         for sentence in missing:
             self.write(self.paint("bad", f"✗ {sentence}"))
 
@@ -87,9 +89,9 @@ class Run:
         self.write(f"  {text}")
 
 
-def _lasting(state: str, shown: float) -> str:
+def _lasting(state: str, shown: timedelta) -> str:
     """For how long a state was shown, for states that pass."""
-    return f" for {story.seconds(shown)}" if state in journey.PATIENCE else ""
+    return f" for {record.in_words(shown)}" if state in journey.PATIENCE else ""
 
 
 def _broker() -> str:
@@ -102,14 +104,20 @@ def _database() -> str:
     return {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[connection.vendor]
 
 
-def _advice(home: Path) -> Iterator[str]:
+def _advice() -> Iterator[str]:
     """What to try next."""
-    given = {"MEDIA_ROOT": settings.MEDIA_ROOT, "DATABASE_URL": os.environ["DATABASE_URL"]}
-    here = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in given.items())
     yield "  make serve                        the site and a worker, to try out yourself"
     yield "                                    http://127.0.0.1:8000/ and its admin at /admin/"
     yield "  make demo VIDEO=path/to/file      the same with a video of yours"
     yield "  BROKER_URL=amqp://guest:guest@localhost:5672// make demo"
     yield "                                    the same on RabbitMQ"
-    yield f"  {here} make serve"
-    yield "                                    this run's video and events, in the site's admin"
+    yield "  Look at this run in the site and its admin:"
+    yield f"    {_environment()} make serve"
+
+
+def _environment() -> str:
+    """What to set to see this run; a database of yours you know, and its password is not shown."""
+    given = {"MEDIA_ROOT": str(settings.MEDIA_ROOT)}
+    if os.environ["DATABASE_URL"].startswith("sqlite:"):
+        given["DATABASE_URL"] = os.environ["DATABASE_URL"]
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in given.items())

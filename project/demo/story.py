@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -89,10 +88,4 @@ def _content(path: Path) -> str:
     except probing.NotAVideo as error:
         return str(error)
     size = f"{facts.picture.width} × {facts.picture.height}"
-    return f"{size}, {facts.codec}, {seconds(facts.duration)}"
-
-
-def seconds(duration: timedelta | float) -> str:
-    """A length of time as people read it: ``1.84 s``."""
-    total = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    return f"{total:.2f} s"
+    return f"{size}, {facts.codec}, {record.in_words(facts.duration)}"

@@ -18,7 +18,7 @@ from taskrouting import publish, publishes
 from .models import Video
 
 
-@publishes(Video, created="video.upload", deleted="video.deleted", subject="video/{pk}")
+@publishes(Video, created="video.upload", deleted="video.deleted")
 def video_data(video: Video) -> dict[str, Any]:
     """What the events of a video carry: enough to act on, and no more."""
     return {
@@ -33,4 +33,5 @@ def video_data(video: Video) -> dict[str, Any]:
 @receiver(user_logged_in, dispatch_uid="media.user_login")
 def publish_login(sender: type, user: AbstractBaseUser, **kwargs: Any) -> None:
     """Tell that somebody logged in; only the audit log wants to know."""
-    publish("user.login", {"username": user.get_username()}, subject=f"user/{user.pk}")
+    subject = f"{user._meta.label_lower}/{user.pk}"
+    publish("user.login", {"username": user.get_username()}, subject=subject)

@@ -80,7 +80,7 @@ class Video(models.Model):
     @property
     def subject(self) -> str:
         """What this video is called in events."""
-        return f"video/{self.pk}"
+        return f"{self._meta.label_lower}/{self.pk}"
 
     @property
     def filename(self) -> str:

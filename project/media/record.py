@@ -65,8 +65,12 @@ def _stops(event: AuditLog, deliveries: list[Delivery]) -> list[Stop]:
             queue=binding.queue,
             outcomes=_outcomes(event, binding.queue, deliveries),
         )
-        for binding in topology.current().route(event.routing_key)
+        for binding in sorted(topology.current().route(event.routing_key), key=_audit_last)
     ]
+
+
+def _audit_last(binding: topology.Binding) -> bool:
+    return binding.queue == conf.current().audit.queue
 
 
 def _outcomes(event: AuditLog, queue: str, deliveries: list[Delivery]) -> list[Outcome]:
@@ -79,11 +83,18 @@ def _outcomes(event: AuditLog, queue: str, deliveries: list[Delivery]) -> list[O
 
 
 def _told(delivery: Delivery) -> str:
-    """``transcode: handled in 1.84 s at the first attempt``."""
+    """``transcode: handled in 1.84 s, 1 attempt``."""
     attempts = f"{delivery.attempts} attempt{'s' if delivery.attempts != 1 else ''}"
     took = duration(delivery)
-    within = f" in {took.total_seconds():.2f} s" if took is not None else ""
+    within = f" in {in_words(took)}" if took is not None else ""
     return f"{delivery.subscription}: {delivery.get_state_display()}{within}, {attempts}"
+
+
+def in_words(length: timedelta) -> str:
+    """A length of time as people read it: ``1.84 s`` or ``12 ms``."""
+    if length < timedelta(seconds=1):
+        return f"{max(1, round(length / timedelta(milliseconds=1)))} ms"
+    return f"{length.total_seconds():.2f} s"
 
 
 def duration(delivery: Delivery) -> timedelta | None:

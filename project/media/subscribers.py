@@ -88,7 +88,7 @@ def clean_up(event: Event) -> None:
 @receiver(signals.delivery_finished, dispatch_uid="media.give_up")
 def give_up(event: Event, subscription: str, outcome: str, **kwargs: Any) -> None:
     """Say so on the page when the last attempt at a video has failed."""
-    if subscription == "transcode" and outcome == "DEAD":
+    if subscription == "transcode" and outcome == "dead":
         for video in Video.objects.unfinished().filter(pk=event.data["video"]):
             _fail(video, "Something went wrong here while we worked on it. It is not your file.")
 

@@ -29,6 +29,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 _NAME = re.compile(r"[a-z0-9]+")
 
+#: Attributes without a field in our events, of which CloudEvents says that they are text.
+_ALWAYS_TEXT = ("dataschema", "datacontenttype", "authtype")
+
 #: CloudEvents' Integer has 32 bits.
 _INTEGERS = range(-(2**31), 2**31)
 
@@ -181,17 +184,14 @@ def time_fault(value: object) -> str:
     return ""
 
 
-def name_fault(name: object) -> str:
-    """Say why an attribute cannot have this name; empty if it can."""
-    if isinstance(name, str) and _NAME.fullmatch(name):
-        return ""
-    return "an attribute's name has lower-case letters a-z and digits only"
-
-
-def value_fault(value: object) -> str:
-    """Say why an extension cannot have this value; empty if it can."""
+def extension_fault(name: object, value: object) -> str:
+    """Say why there can be no extension of this name and value; empty if there can."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return "an attribute's name has lower-case letters a-z and digits only"
     if isinstance(value, str):
         return json_text.text_fault(value) if value else "empty; leave it out"
+    if name in _ALWAYS_TEXT:
+        return f"{json_text.shown(value)} is not text"
     if not isinstance(value, int):  # a bool is one too
         return f"{json_text.shown(value)} is neither text, an integer nor a boolean"
     return "" if value in _INTEGERS else "the integer has more than 32 bits; send it as text"

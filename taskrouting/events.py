@@ -52,9 +52,6 @@ _REQUIRED = ("id", "source", "type")
 #: Names that an extension cannot have, because something else goes there.
 _RESERVED = {*_TEXTS, "specversion", "time", "data"}
 
-#: Attributes that CloudEvents says are text, and that we keep among the extensions.
-_TEXT_EXTENSIONS = ("dataschema", "datacontenttype", "authtype")
-
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 #: The name space of idempotency keys. It must never change: keys have to outlive releases.
@@ -296,6 +293,4 @@ def _text_fault(value: object, *, required: bool) -> str:
 def _extension_fault(name: object, value: object) -> str:
     if name in _RESERVED:
         return f"the name is taken; set the event's {_TEXTS.get(str(name), name)!r} instead"
-    if name in _TEXT_EXTENSIONS and not isinstance(value, str):
-        return f"{json_text.shown(value)} is not text"
-    return envelope.name_fault(name) or envelope.value_fault(value)
+    return envelope.extension_fault(name, value)

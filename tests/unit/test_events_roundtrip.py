@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from taskrouting import events
 from taskrouting.events import CONTENT_TYPE, Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
+from tests.unit import messages
 
 MESSAGE: dict[str, Any] = {
     "headers": {},
@@ -80,10 +81,9 @@ header_names = st.builds(
     st.sampled_from(["specversion", "id", "type", "source", "time", "subject", "authid", "data"])
     | st.text(st.characters(exclude_categories=[])),
 )
-valid_headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-type": "a.b", "ce-source": "shop"}
 all_headers = st.builds(
     dict.__or__,
-    st.sampled_from([{}, valid_headers]),
+    st.sampled_from([{}, messages.HEADERS]),
     st.dictionaries(header_names, header_values, max_size=4),
 )
 properties = st.dictionaries(

@@ -1,1 +1,1 @@
-"""Parts that need something beside Django and Kombu."""
+"""What is there for those who build on taskrouting? A test kit."""

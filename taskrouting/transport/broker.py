@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -23,7 +23,7 @@ from taskrouting import conf
 from taskrouting.exceptions import BrokerUnavailable, ConfigurationError, TopologyConflict
 from taskrouting.routing.topology import Queue, Topology
 
-from . import database
+from . import database, declared
 
 #: How long one attempt to connect may take.
 CONNECT_TIMEOUT = 4.0
@@ -61,21 +61,28 @@ class Capabilities:
     #: priority orders what waits in the outbox, and nothing behind it.
     priority: str = "outbox"
 
+    #: Its bindings can be read, whichever process made them. RabbitMQ has no word for it.
+    lists_bindings: bool = False
+
     #: It is the project's own database, so a publish needs no relay.
     embedded: bool = False
 
 
 AMQP = Capabilities(name="amqp", confirms=True, routes=True, durable=True, priority="arguments")
+DJANGO = Capabilities(
+    name="django", durable=True, priority="always", lists_bindings=True, embedded=True
+)
+REDIS = Capabilities(name="redis", priority="always", lists_bindings=True)
 KNOWN = {
     "amqp": AMQP,
     "amqps": AMQP,
     "pyamqp": AMQP,
-    "django": Capabilities(name="django", durable=True, priority="always", embedded=True),
-    "redis": Capabilities(name="redis", priority="always"),
-    "rediss": Capabilities(name="redis", priority="always"),
-    "sentinel": Capabilities(name="redis", priority="always"),
+    "django": DJANGO,
+    "redis": REDIS,
+    "rediss": REDIS,
+    "sentinel": REDIS,
     "sqs": Capabilities(name="sqs", durable=True, tells_redelivery=False),
-    "filesystem": Capabilities(name="filesystem", tells_redelivery=False),
+    "filesystem": Capabilities(name="filesystem", tells_redelivery=False, lists_bindings=True),
     "memory": Capabilities(name="memory", shared=False, tells_redelivery=False),
 }
 
@@ -93,7 +100,7 @@ def capabilities(url: str) -> Capabilities:
     near = get_close_matches(scheme, [*KNOWN, *TRANSPORT_ALIASES], n=1)
     hint = f" Did you mean {near[0]}://?" if near else " Examples: django://, amqp://, redis://."
     raise ConfigurationError(
-        f"TASKROUTING['BROKER_URL'] is {url!r}; no transport is called {scheme!r}.{hint}"
+        f"TASKROUTING['BROKER_URL'] names a transport {scheme!r}, and there is none.{hint}"
     )
 
 
@@ -110,6 +117,8 @@ class Broker:
         self.url = settings.broker_url
         self.can = capabilities(self.url)
         self.options = {**_defaults(self.can.name, settings), **settings.transport_options}
+        #: Alias of the database that remembers what we declare.
+        self.database = settings.database
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -147,11 +156,17 @@ class Broker:
     def declare(self, connection: Connection, topology: Topology) -> None:
         """Declare exchange, queues and bindings; harmless when they are there already.
 
-        Raises TopologyConflict when one exists with other arguments.
+        The bindings are remembered in ``database`` where they may have to be removed by name.
+        Raises TopologyConflict when a queue or exchange exists with other arguments.
         """
+        if self.can.routes or (self.can.lists_bindings and not self.can.embedded):
+            declared.remember(self.can.name, topology, using=self.database)
+        with self.exchange_conflicts(topology.exchange), connection.channel() as channel:
+            self._declare_exchange(channel, topology)
         for queue in topology.queues:
-            with self._conflicts(queue), connection.channel() as channel:
-                self._declare_queue(channel, topology, queue)
+            with self.queue_conflicts(queue.name), connection.channel() as channel:
+                self.declare_queue(channel, topology, queue)
+                self._bind(channel, topology, queue)
 
     def dead_letter_queue(self, topology: Topology) -> str | None:
         """Name the queue where the broker puts what it gives up on, if it has one."""
@@ -173,12 +188,8 @@ class Broker:
             **queue.arguments,
         }
 
-    def _declare_queue(self, channel: Any, topology: Topology, queue: Queue) -> None:
-        channel.exchange_declare(
-            exchange=topology.exchange, type="topic", durable=True, auto_delete=False
-        )
-        if self.can.name == "amqp":
-            _declare_dead_letter_queue(channel, topology)
+    def declare_queue(self, channel: Any, topology: Topology, queue: Queue) -> None:
+        """Declare one queue, without its bindings."""
         channel.queue_declare(
             queue=queue.name,
             durable=True,
@@ -186,20 +197,41 @@ class Broker:
             auto_delete=False,
             arguments=self.arguments(topology, queue),
         )
+
+    def queue_conflicts(self, name: str) -> AbstractContextManager[None]:
+        """Raise TopologyConflict where the queue ``name`` exists with other arguments."""
+        return self._conflicts(
+            f"Queue {name!r}",
+            f"Change TASKROUTING['QUEUES'][{name!r}] back, or drain and delete the queue and let "
+            "us declare it anew.",
+        )
+
+    def exchange_conflicts(self, name: str) -> AbstractContextManager[None]:
+        """Raise TopologyConflict where the exchange ``name`` is of another kind."""
+        return self._conflicts(
+            f"Exchange {name!r}",
+            "Name another in TASKROUTING['EXCHANGE'], or delete it and let us declare it anew.",
+        )
+
+    def _declare_exchange(self, channel: Any, topology: Topology) -> None:
+        declare_exchange(channel, topology.exchange)
+        if self.can.name == "amqp":
+            _declare_dead_letter_queue(channel, topology)
+
+    def _bind(self, channel: Any, topology: Topology, queue: Queue) -> None:
         for pattern in queue.patterns:
             channel.queue_bind(queue=queue.name, exchange=topology.exchange, routing_key=pattern)
 
     @contextmanager
-    def _conflicts(self, queue: Queue) -> Iterator[None]:
+    def _conflicts(self, what: str, remedy: str) -> Iterator[None]:
         try:
             yield
         except ChannelError as error:
             if getattr(error, "reply_code", None) != 406:
                 raise
             raise TopologyConflict(
-                f"Queue {queue.name!r} exists on {urlsplit(self.url).hostname} with other "
-                f"arguments: {_first_line(error)}. Change TASKROUTING['QUEUES'][{queue.name!r}] "
-                "back, or drain and delete the queue and let us declare it anew."
+                f"{what} exists on {urlsplit(self.url).hostname} with other arguments: "
+                f"{_first_line(error)}. {remedy}"
             ) from error
 
     def _close(self, connection: Connection) -> None:
@@ -221,6 +253,11 @@ def kept_until_received(settings: conf.Settings) -> bool:
     if settings.outbox_keep is None:
         return not can.confirms
     return settings.outbox_keep == "until_received"
+
+
+def declare_exchange(channel: Any, name: str) -> None:
+    """Declare our topic exchange."""
+    channel.exchange_declare(exchange=name, type="topic", durable=True, auto_delete=False)
 
 
 def dead_letter_exchange(topology: Topology) -> str:

@@ -183,7 +183,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
             self.state.queue_bindings_delete(queue)
 
     def _bindings(self) -> Any:
-        return models.Binding.objects.using(self.alias)
+        return models.Binding.objects.using(self.alias).filter(broker="")
 
     def _to_store(self, queue: str, message: dict[str, Any]) -> Message:
         """Turn Kombu's payload into a row of the store."""

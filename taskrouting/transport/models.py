@@ -47,11 +47,16 @@ class Message(models.Model):
 
 
 class Binding(models.Model):
-    """A binding of the embedded broker, shared by all processes.
+    """A binding of the embedded broker, or one that we made on another and may have to remove.
 
-    A queue's binding to the default exchange (``exchange=""``) records that the queue exists.
+    The embedded broker routes by its rows; there a queue's binding to the default exchange
+    (``exchange=""``) records that the queue exists. RabbitMQ cannot be asked for its bindings over
+    AMQP, so what we bind there is remembered here, until the code no longer declares it and it is
+    unbound.
     """
 
+    #: Kombu's name of the transport it was made on; empty for the embedded broker.
+    broker = models.CharField(_("broker"), max_length=50, blank=True)
     exchange = models.CharField(_("exchange"), max_length=255, blank=True)
     pattern = models.CharField(_("pattern"), max_length=255)
     queue = models.CharField(_("queue"), max_length=255)
@@ -61,7 +66,7 @@ class Binding(models.Model):
         verbose_name_plural = _("bindings")
         constraints = [
             models.UniqueConstraint(
-                fields=["exchange", "pattern", "queue"], name="taskrouting_binding_once"
+                fields=["broker", "exchange", "pattern", "queue"], name="taskrouting_binding_once"
             ),
         ]
 

@@ -22,6 +22,7 @@ from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 
 from .broker import Broker
 from .messages import REPEAT, Arrival, address
+from .store import Claimed
 
 logger = logging.getLogger("taskrouting.receiving")
 
@@ -154,6 +155,28 @@ def receiver(broker: Broker) -> Iterator[Receiver]:
             yield receiver
         finally:
             receiver.hand_back_all()
+
+
+def arrival_of(claimed: Claimed, queue: str) -> Arrival:
+    """Read a claimed row of the store as what a consumer of ``queue`` would have received."""
+    message = claimed.message
+    exchange, routing_key, subscription, token = address(
+        message.wire_headers, message.exchange, message.routing_key
+    )
+    return Arrival(
+        queue=queue,
+        body=message.body,
+        content_type=message.content_type or None,
+        content_encoding=message.content_encoding or None,
+        headers=message.wire_headers,
+        properties=message.properties,
+        exchange=exchange,
+        routing_key=routing_key,
+        redelivered=claimed.deliveries > 1,
+        subscription=subscription,
+        token=token,
+        tag=claimed.id,
+    )
 
 
 def deserialize(arrival: Arrival, accept: Sequence[str]) -> Any:

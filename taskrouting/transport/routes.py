@@ -79,5 +79,5 @@ def of_connection(connection: Connection) -> Routes:
 
 
 def _stored(alias: str, exchange: str) -> list[Binding]:
-    stored = models.Binding.objects.using(alias).filter(exchange=exchange)
+    stored = models.Binding.objects.using(alias).filter(broker="", exchange=exchange)
     return [Binding(pattern, queue) for pattern, queue in stored.values_list("pattern", "queue")]

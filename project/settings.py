@@ -47,18 +47,18 @@ INSTALLED_APPS = [
     "project.media",
 ]
 MIDDLEWARE = [
+    "taskrouting.middleware.ActorMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "taskrouting.middleware.ActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 if django.VERSION >= (6, 0):
     # No inline script or style anywhere, which this makes browsers enforce.
-    MIDDLEWARE.insert(1, "django.middleware.csp.ContentSecurityPolicyMiddleware")
+    MIDDLEWARE.insert(2, "django.middleware.csp.ContentSecurityPolicyMiddleware")
     SECURE_CSP = {"default-src": ["'self'"], "img-src": ["'self'", "data:"]}
 
 ROOT_URLCONF = "project.urls"
@@ -76,6 +76,14 @@ TEMPLATES = [
         },
     },
 ]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "loggers": {"taskrouting": {"handlers": ["console"], "level": "INFO", "propagate": False}},
+}
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "videos"

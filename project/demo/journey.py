@@ -114,9 +114,9 @@ def states(site: Site, browser: Browser, video: Video) -> Iterator[tuple[str, ti
     yield shown, timedelta(seconds=time.monotonic() - since)
 
 
-def complete(site: Site, user: User, video: Video) -> findings.Findings:
-    """Wait until all is on record, or for as long as that is worth; return what there is."""
-    end = time.monotonic() + RECORD_PATIENCE
+def complete(site: Site, user: User, video: Video, *, patience: float) -> findings.Findings:
+    """Wait until all is on record, or for ``patience`` (seconds); return what there is."""
+    end = time.monotonic() + patience
     while not (found := findings.look(user, video)).is_settled and time.monotonic() < end:
         site.check()
         time.sleep(PAUSE)

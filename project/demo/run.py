@@ -22,6 +22,12 @@ from . import journey, story
 from .findings import Findings
 from .story import Paint
 
+#: What to look at where nothing arrived.
+LOST = (
+    "Nothing of this run has arrived. Is the broker there, and does another worker (of another "
+    "make serve, say) take events from the same one?"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -42,6 +48,8 @@ class Run:
         with journey.site(self.home) as site:
             found = self._travel(site, path)
             missing = found.missing()
+            if not found.events:
+                missing.append(LOST)
             if missing and not found.video.error:
                 self._say(f"The worker's last words:\n{site.worker.last_words()}")
         if site.worker.exit_code != 0:
@@ -62,7 +70,8 @@ class Run:
         self._say(f"{user.username} uploads {path.name} and looks at its page:")
         for state, shown in journey.states(site, browser, video):
             self._say(f"  {Video.State(state).label}" + _lasting(state, shown))
-        found = journey.complete(site, user, video)
+        patience = 0 if state in journey.PATIENCE else journey.RECORD_PATIENCE
+        found = journey.complete(site, user, video, patience=patience)
         journey.watch(browser, found.video)
         return found
 

@@ -103,9 +103,13 @@ def _fail(video: Video, reason: str) -> None:
 def _video(event: Event) -> Video:
     """The video that an event is about; there is nothing to do for one that was deleted."""
     try:
-        return Video.objects.get(pk=event.data["video"])
+        key = UUID(event.data["video"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise Reject("The event does not say which video it is about.") from error
+    try:
+        return Video.objects.get(pk=key)
     except Video.DoesNotExist as error:
-        raise Discard(f"Video {event.data['video']} is not here any more.") from error
+        raise Discard(f"Video {key} is not here any more.") from error
 
 
 def _facts(video: Video) -> dict[str, Any]:

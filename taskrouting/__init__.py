@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from taskrouting.events import Event
     from taskrouting.exceptions import Discard, Reject, Snooze
     from taskrouting.policies import Batch, Retry
-    from taskrouting.publishing.capture import EventQuerySet, publishes
+    from taskrouting.publishing.capture import publishes
     from taskrouting.publishing.publisher import publish, publish_many
+    from taskrouting.publishing.querysets import EventQuerySet
     from taskrouting.routing.subscriptions import subscribe
 
 __version__ = "0.1.0"
@@ -23,7 +24,7 @@ _HOMES = {
     "Batch": "taskrouting.policies",
     "Discard": "taskrouting.exceptions",
     "Event": "taskrouting.events",
-    "EventQuerySet": "taskrouting.publishing.capture",
+    "EventQuerySet": "taskrouting.publishing.querysets",
     "Reject": "taskrouting.exceptions",
     "Retry": "taskrouting.policies",
     "Snooze": "taskrouting.exceptions",

@@ -10,8 +10,9 @@ NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 # The first of the names that is there and runs a Python that will do.
 find_python = $(firstword $(foreach name,$(1),$(shell $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && command -v $(name))))
 
-PYTHON ?= $(call find_python,python3 python3.13 python3.12 python3.11 python)
-PYTHON_3_13 ?= $(call find_python,python3.13 $(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python))))
+PYTHON = $(call find_python,python3 python3.13 python3.12 python3.11 python)
+PYENV_3_13 = $(lastword $(sort $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.13*/bin/python)))
+PYTHON_3_13 := $(call find_python,python3.13 $(PYENV_3_13))
 
 help:  ## Say what can be run (this)
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -50,5 +51,5 @@ clean:  ## Remove what make made, the example site's database and uploads too
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or later is needed, with its venv module (python3-venv on Debian). If yours has another name: make PYTHON=/path/to/python …' >&2; exit 1; }
 	@echo 'Installing into $(@D) with $(PYTHON): about a minute, once.'
 	@'$(PYTHON)' -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@$(@D)/bin/python -m pip install -qq --no-compile --disable-pip-version-check -r requirements.txt -e .
 	@touch $@

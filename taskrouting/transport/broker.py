@@ -1,29 +1,23 @@
-"""Which broker is it, what can it do, and how do we reach it? Connect and declare.
-
-What a transport cannot do is a flag here (``Capabilities``), and either an error that names it or
-a fallback the documentation names; never silence.
-"""
+"""Which broker is it, and how do we reach it? Connect and declare."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import DatabaseError, InterfaceError
 from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
-from kombu.transport import TRANSPORT_ALIASES
 
 from taskrouting import conf
-from taskrouting.exceptions import BrokerUnavailable, ConfigurationError, TopologyConflict
+from taskrouting.exceptions import BrokerUnavailable, TopologyConflict
 from taskrouting.routing.topology import Queue, Topology
 
-from . import database, declared
+from . import declared
+from .capabilities import capabilities
 
 #: How long one attempt to connect may take.
 CONNECT_TIMEOUT = 4.0
@@ -33,75 +27,6 @@ HEARTBEAT = 30
 
 #: Backstop for a message that RabbitMQ has delivered again and again; the real limit is ours.
 DELIVERY_LIMIT = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
-    """What a transport can do."""
-
-    #: Kombu's name of the transport.
-    name: str
-
-    #: It confirms a publish after taking responsibility, and returns what it cannot route.
-    confirms: bool = False
-
-    #: It routes by the AMQP topic grammar itself; elsewhere we route and publish per queue.
-    routes: bool = False
-
-    #: Several processes share its queues.
-    shared: bool = True
-
-    #: What it holds survives the death of any process of ours, also while it is being handled.
-    durable: bool = False
-
-    #: It says of a message that it has been delivered before.
-    tells_redelivery: bool = True
-
-    #: ``"always"``, ``"arguments"`` (with ``x-max-priority`` on the queue), or ``"outbox"``:
-    #: priority orders what waits in the outbox, and nothing behind it.
-    priority: str = "outbox"
-
-    #: Its bindings can be read, whichever process made them. RabbitMQ has no word for it.
-    lists_bindings: bool = False
-
-    #: It is the project's own database, so a publish needs no relay.
-    embedded: bool = False
-
-
-AMQP = Capabilities(name="amqp", confirms=True, routes=True, durable=True, priority="arguments")
-DJANGO = Capabilities(
-    name="django", durable=True, priority="always", lists_bindings=True, embedded=True
-)
-REDIS = Capabilities(name="redis", priority="always", lists_bindings=True)
-KNOWN = {
-    "amqp": AMQP,
-    "amqps": AMQP,
-    "pyamqp": AMQP,
-    "django": DJANGO,
-    "redis": REDIS,
-    "rediss": REDIS,
-    "sentinel": REDIS,
-    "sqs": Capabilities(name="sqs", durable=True, tells_redelivery=False),
-    "filesystem": Capabilities(name="filesystem", tells_redelivery=False, lists_bindings=True),
-    "memory": Capabilities(name="memory", shared=False, tells_redelivery=False),
-}
-
-
-def capabilities(url: str) -> Capabilities:
-    """Say what the broker behind ``url`` can do.
-
-    Raises ConfigurationError when no transport has the URL's scheme.
-    """
-    scheme = _scheme(url)
-    if scheme in KNOWN:
-        return KNOWN[scheme]
-    if scheme in TRANSPORT_ALIASES:
-        return Capabilities(name=scheme, tells_redelivery=False)
-    near = get_close_matches(scheme, [*KNOWN, *TRANSPORT_ALIASES], n=1)
-    hint = f" Did you mean {near[0]}://?" if near else " Examples: django://, amqp://, redis://."
-    raise ConfigurationError(
-        f"TASKROUTING['BROKER_URL'] names a transport {scheme!r}, and there is none.{hint}"
-    )
 
 
 def current() -> Broker:
@@ -188,10 +113,13 @@ class Broker:
             **queue.arguments,
         }
 
-    def declare_queue(self, channel: Any, topology: Topology, queue: Queue) -> None:
-        """Declare one queue, without its bindings."""
+    def declare_queue(
+        self, channel: Any, topology: Topology, queue: Queue, *, passive: bool = False
+    ) -> None:
+        """Declare one queue, without its bindings; ``passive`` only asks whether it is there."""
         channel.queue_declare(
             queue=queue.name,
+            passive=passive,
             durable=True,
             exclusive=False,
             auto_delete=False,
@@ -255,9 +183,11 @@ def kept_until_received(settings: conf.Settings) -> bool:
     return settings.outbox_keep == "until_received"
 
 
-def declare_exchange(channel: Any, name: str) -> None:
-    """Declare our topic exchange."""
-    channel.exchange_declare(exchange=name, type="topic", durable=True, auto_delete=False)
+def declare_exchange(channel: Any, name: str, *, passive: bool = False) -> None:
+    """Declare our topic exchange; ``passive`` only asks whether it is there."""
+    channel.exchange_declare(
+        exchange=name, type="topic", durable=True, auto_delete=False, passive=passive
+    )
 
 
 def dead_letter_exchange(topology: Topology) -> str:
@@ -276,11 +206,6 @@ def _declare_dead_letter_queue(channel: Any, topology: Topology) -> None:
         arguments={"x-queue-type": "quorum"},
     )
     channel.queue_bind(queue=name, exchange=name, routing_key="")
-
-
-def _scheme(url: str) -> str:
-    """Read the transport's name out of a URL; a failover list has the first one's."""
-    return url.partition("://")[0].partition("+")[0].lower() if "://" in url else url
 
 
 def _defaults(name: str, settings: conf.Settings) -> dict[str, Any]:
@@ -310,4 +235,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-database.register()
+__all__ = [
+    "Broker", "capabilities", "current", "dead_letter_exchange", "declare_exchange",
+    "kept_until_received",
+]  # fmt: skip

@@ -1,0 +1,93 @@
+"""What can each transport do?
+
+What a transport cannot do is a flag here, and either an error that names it or a fallback the
+documentation names; never silence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from kombu.transport import TRANSPORT_ALIASES
+
+from taskrouting.exceptions import ConfigurationError
+
+from . import database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a transport can do."""
+
+    #: Kombu's name of the transport.
+    name: str
+
+    #: It confirms a publish after taking responsibility, and returns what it cannot route.
+    confirms: bool = False
+
+    #: It routes by the AMQP topic grammar itself; elsewhere we route and publish per queue.
+    routes: bool = False
+
+    #: Several processes share its queues.
+    shared: bool = True
+
+    #: What it holds survives the death of any process of ours, also while it is being handled.
+    durable: bool = False
+
+    #: It says of a message that it has been delivered before.
+    tells_redelivery: bool = True
+
+    #: ``"always"``, ``"arguments"`` (with ``x-max-priority`` on the queue), or ``"outbox"``:
+    #: priority orders what waits in the outbox, and nothing behind it.
+    priority: str = "outbox"
+
+    #: Its bindings can be read, whichever process made them. RabbitMQ has no word for it.
+    lists_bindings: bool = False
+
+    #: It is the project's own database, so a publish needs no relay.
+    embedded: bool = False
+
+
+AMQP = Capabilities(name="amqp", confirms=True, routes=True, durable=True, priority="arguments")
+DJANGO = Capabilities(
+    name="django", durable=True, priority="always", lists_bindings=True, embedded=True
+)
+REDIS = Capabilities(name="redis", priority="always", lists_bindings=True)
+KNOWN = {
+    "amqp": AMQP,
+    "amqps": AMQP,
+    "pyamqp": AMQP,
+    "django": DJANGO,
+    "redis": REDIS,
+    "rediss": REDIS,
+    "sentinel": REDIS,
+    "sqs": Capabilities(name="sqs", durable=True, tells_redelivery=False),
+    "filesystem": Capabilities(name="filesystem", tells_redelivery=False, lists_bindings=True),
+    "memory": Capabilities(name="memory", shared=False, tells_redelivery=False),
+}
+
+
+def capabilities(url: str) -> Capabilities:
+    """Say what the broker behind ``url`` can do.
+
+    Raises ConfigurationError when no transport has the URL's scheme.
+    """
+    scheme = _scheme(url)
+    if scheme in KNOWN:
+        return KNOWN[scheme]
+    if scheme in TRANSPORT_ALIASES:
+        return Capabilities(name=scheme, tells_redelivery=False)
+    near = get_close_matches(scheme, [*KNOWN, *TRANSPORT_ALIASES], n=1)
+    hint = f" Did you mean {near[0]}://?" if near else " Examples: django://, amqp://, redis://."
+    raise ConfigurationError(
+        f"TASKROUTING['BROKER_URL'] names a transport {scheme!r}, and there is none.{hint}"
+    )
+
+
+def _scheme(url: str) -> str:
+    """Read the transport's name out of a URL; a failover list has the first one's."""
+    return url.partition("://")[0].partition("+")[0].lower() if "://" in url else url
+
+
+database.register()

@@ -1,0 +1,233 @@
+"""What is on the broker, and how does it differ from what the code declares?
+
+=================  ================================  =============================================
+broker             queues                            bindings
+=================  ================================  =============================================
+``django://``      its own table                     its own table
+AMQP               asked, one by one                 by what we remember: AMQP 0-9-1 has no word
+                                                     for listing them
+Redis, filesystem  exist where they are bound        the table that all processes share
+others             cannot be told                    each process routes by its own code
+=================  ================================  =============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kombu import Connection
+from kombu.exceptions import ChannelError
+
+from taskrouting.exceptions import TopologyConflict, UnsupportedByTransport
+from taskrouting.routing.topology import Binding, Topology
+
+from . import declared
+from .broker import Broker, declare_exchange
+
+#: AMQP's answer to a passive declare of something that is not there.
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """How a broker differs from what the code declares."""
+
+    #: What the code declares and the broker lacks: ``"queue 'video_queue'"``.
+    missing: tuple[str, ...] = ()
+
+    #: What exists with other arguments; each a sentence that says how to get out of it.
+    conflicts: tuple[str, ...] = ()
+
+    #: Bindings of our queues that the code no longer declares.
+    left_over: tuple[Binding, ...] = ()
+
+    #: Bindings that others have made on our exchange; they are none of our business.
+    foreign: tuple[Binding, ...] = ()
+
+    #: What this broker cannot tell; each a sentence.
+    unchecked: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Say whether anything differs, as far as the broker can tell."""
+        return bool(self.missing or self.conflicts or self.left_over)
+
+
+def drift(broker: Broker, connection: Connection, topology: Topology) -> Drift:
+    """Compare the broker with ``topology``, and change nothing.
+
+    Raises BrokerUnavailable when the broker goes away meanwhile.
+    """
+    if not (broker.can.routes or broker.can.lists_bindings):
+        return Drift(unchecked=(_unlisted(broker),))
+    with broker.faults(connection):
+        bound = _bound(broker, connection, topology.exchange)
+        missing, conflicts = _asked(broker, connection, topology)
+    wanted = set(topology.bindings)
+    extra = bound - wanted
+    ours = _ours(broker, topology, extra)
+    return Drift(
+        missing=(*missing, *(f"binding {shown(each)}" for each in _sorted(wanted - bound))),
+        conflicts=conflicts,
+        left_over=_sorted(ours),
+        foreign=_sorted(extra - ours),
+        unchecked=() if broker.can.lists_bindings else (_UNLISTED_BY_AMQP,),
+    )
+
+
+def unbind(
+    broker: Broker, connection: Connection, exchange: str, bindings: Iterable[Binding]
+) -> None:
+    """Remove ``bindings`` from ``exchange``; one that is not there is fine.
+
+    Raises UnsupportedByTransport where a single binding cannot be removed, and says what to do.
+    """
+    gone = list(bindings)
+    with broker.faults(connection), connection.channel() as channel:
+        for each in gone if not broker.can.embedded else ():
+            _unbind(broker, channel, exchange, each)
+    name = "" if broker.can.embedded else broker.can.name
+    declared.forget(name, exchange, gone, using=broker.database)
+
+
+def waiting(broker: Broker, connection: Connection, queues: Iterable[str]) -> dict[str, int | None]:
+    """Count what waits in each of ``queues`` on a broker outside the database.
+
+    ``None`` where there is no such queue, or where the broker keeps it inside one process.
+    """
+    with broker.faults(connection):
+        return {name: _size(broker, connection, name) for name in queues}
+
+
+def shown(binding: Binding) -> str:
+    """Write a binding as people read it."""
+    return f"{binding.pattern!r} → {binding.queue!r}"
+
+
+_UNLISTED_BY_AMQP = (
+    "Whether the bindings are there cannot be asked over AMQP 0-9-1; they are judged by what this "
+    "installation has declared before."
+)
+
+
+def _unlisted(broker: Broker) -> str:
+    return (
+        f"{broker.can.name}:// keeps no queues and bindings that another process could ask for; "
+        "each process routes by its own code, so nothing can be left over."
+    )
+
+
+def _bound(broker: Broker, connection: Connection, exchange: str) -> set[Binding]:
+    """What is bound to ``exchange``: as the broker says, or else as we remember."""
+    if broker.can.embedded:
+        return declared.bindings("", exchange, using=broker.database)
+    if not broker.can.lists_bindings:
+        return declared.bindings(broker.can.name, exchange, using=broker.database)
+    with connection.channel() as channel:
+        return {Binding(pattern, queue) for pattern, _, queue in channel.get_table(exchange)}
+
+
+def _ours(broker: Broker, topology: Topology, extra: set[Binding]) -> set[Binding]:
+    """Those of ``extra`` that belong to queues we declare, or have declared before."""
+    if broker.can.embedded:
+        return extra
+    before = declared.bindings(broker.can.name, topology.exchange, using=broker.database)
+    names = {queue.name for queue in topology.queues} | {each.queue for each in before}
+    return {each for each in extra if each.queue in names}
+
+
+def _asked(
+    broker: Broker, connection: Connection, topology: Topology
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ask for exchange and queues; return what is missing, and what has other arguments."""
+    if broker.can.embedded:
+        return tuple(_without_row(broker, topology)), ()
+    if not broker.can.routes:
+        return (), ()  # a queue is there as soon as it is bound
+    states = {
+        f"exchange {topology.exchange!r}": _state(
+            connection,
+            partial(declare_exchange, name=topology.exchange),
+            broker.exchange_conflicts(topology.exchange),
+        )
+    }
+    for queue in topology.queues:
+        declare = partial(broker.declare_queue, topology=topology, queue=queue)
+        guard = broker.queue_conflicts(queue.name)
+        states[f"queue {queue.name!r}"] = _state(connection, declare, guard)
+    missing = tuple(what for what, state in states.items() if state is None)
+    return missing, tuple(state for state in states.values() if state)
+
+
+def _without_row(broker: Broker, topology: Topology) -> Iterator[str]:
+    there = {each.queue for each in declared.bindings("", "", using=broker.database)}
+    return (f"queue {each.name!r}" for each in topology.queues if each.name not in there)
+
+
+def _state(
+    connection: Connection, declare: Callable[..., None], guard: AbstractContextManager[None]
+) -> str | None:
+    """Say how something of ours exists: ``None`` not at all, ``""`` rightly, else the conflict.
+
+    A passive declare tells whether it is there; if it is, an ordinary one compares the arguments
+    and changes nothing. A refusal closes the channel, so each gets its own.
+    """
+    try:
+        with connection.channel() as channel:
+            declare(channel, passive=True)
+        with guard, connection.channel() as channel:
+            declare(channel)
+    except TopologyConflict as error:
+        return str(error)
+    except ChannelError as error:
+        if getattr(error, "reply_code", None) != NOT_FOUND:
+            raise
+        return None
+    return ""
+
+
+def _unbind(broker: Broker, channel: Any, exchange: str, binding: Binding) -> None:
+    if broker.can.name == "redis":
+        _unbind_in_redis(channel, exchange, binding)
+    elif broker.can.routes:
+        channel.queue_unbind(queue=binding.queue, exchange=exchange, routing_key=binding.pattern)
+    else:
+        raise UnsupportedByTransport(
+            f"{broker.can.name}:// cannot remove the binding {shown(binding)}. Stop every worker, "
+            f"delete the file {exchange}.exchange in its control folder and declare anew."
+        )
+
+
+def _unbind_in_redis(channel: Any, exchange: str, binding: Binding) -> None:
+    """Take the binding out of the table itself; Kombu's unbind changes a copy of it."""
+    members = [
+        channel.sep.join(row)
+        for row in channel.get_table(exchange)
+        if (row[0], row[-1]) == (binding.pattern, binding.queue)
+    ]
+    with channel.conn_or_acquire() as client:
+        for key in (channel.keyprefix_queue, channel.keyprefix_binding_permanent):
+            for member in members:
+                client.srem(key % (exchange,), member)
+
+
+def _size(broker: Broker, connection: Connection, queue: str) -> int | None:
+    if not broker.can.shared:
+        return None
+    with connection.channel() as channel:
+        if not broker.can.routes:
+            return int(channel._size(queue))
+    try:
+        with connection.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError as error:
+        if getattr(error, "reply_code", None) != NOT_FOUND:
+            raise
+        return None
+
+
+def _sorted(bindings: Iterable[Binding]) -> tuple[Binding, ...]:
+    return tuple(sorted(bindings, key=lambda each: (each.queue, each.pattern)))

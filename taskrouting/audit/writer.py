@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
 from taskrouting import conf, topics
 from taskrouting.events import Event
 from taskrouting.policies import Batch
@@ -40,6 +43,13 @@ def subscribe() -> None:
                 ledger=False,
             )
         )
+
+
+@receiver(setting_changed)
+def _subscribe_anew(*, setting: str, **kwargs: Any) -> None:
+    """Follow ``override_settings``, as every setting does."""
+    if setting == "TASKROUTING":
+        subscribe()
 
 
 def record(events: Sequence[Event]) -> None:

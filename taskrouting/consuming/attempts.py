@@ -251,7 +251,7 @@ def judge(claim: Claim, error: BaseException, started: datetime, worker: str) ->
     retry = claim.subscription.retry
     if isinstance(error, Reject):
         bury(claim, Reason.REJECTED, described)
-    elif retry.allows(error, claim.attempt):
+    elif retry.allows(_failure(error), claim.attempt):
         ledger.retry(claim, described, retry.next_delay(claim.attempt))
         return Outcome.RETRY
     else:
@@ -299,6 +299,11 @@ def isolate_callbacks() -> None:
     """
     connection = connections[database()]
     connection.run_on_commit = [(*entry[:2], True) for entry in connection.run_on_commit]
+
+
+def _failure(error: BaseException) -> Exception:
+    """A handler that calls ``sys.exit`` or is cancelled has failed like any other."""
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 
 def _writes_here(claim: Claim) -> bool:

@@ -1,0 +1,209 @@
+"""Does a real worker process do what it promises? Signals, crashes, replacement, drain."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group
+
+from taskrouting import publish, publish_many
+from taskrouting.models import AuditLog, DeadLetter, Delivery, Message, WorkerProcess
+from taskrouting.routing.subscriptions import registry
+from tests import processes
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("depot")]
+
+
+@pytest.fixture
+def depot():
+    """Know the depot's subscriptions here too, so that a publish finds their queues."""
+    from taskrouting.consuming.models import Delivery as _  # noqa: F401
+    from tests.depot import subscribers
+
+    for handler, name, queue, effects in (
+        (subscribers.write, "depot.write", "write_queue", "database"),
+        (subscribers.call, "depot.call", "call_queue", "external"),
+    ):
+        from taskrouting import subscribe
+
+        subscribe(f"{name}.#", queue=queue, name=name, effects=effects)(handler)
+    yield
+    registry.remove("depot.write")
+    registry.remove("depot.call")
+
+
+def handled(count: int) -> bool:
+    """Whether ``count`` deliveries are handled."""
+    return Delivery.objects.filter(state="handled").count() == count
+
+
+def lines(path: Path) -> list[str]:
+    """The first words of a log."""
+    return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_burst_handles_everything_and_exits_0(tmp_path):
+    """``--burst`` drains outbox, due retries and queues, then exits 0."""
+    publish_many([("depot.write.row", {"n": number}) for number in range(20)])
+
+    with processes.worker(tmp_path, "--burst") as worker:
+        assert worker.wait() == 0, worker.printed()
+
+    assert handled(20)
+    assert Group.objects.count() == 20
+    assert AuditLog.objects.count() == 20
+    assert not Message.objects.exists()
+    assert not WorkerProcess.objects.exists()
+
+
+def test_a_stop_finishes_what_has_begun(tmp_path):
+    """SIGTERM: the running handler ends, nothing is burnt, and the exit code is 0."""
+    log = tmp_path / "calls"
+    with processes.worker(tmp_path) as worker:
+        worker.wait_until_ready()
+        publish("depot.call.slow", {"seconds": 1, "log": str(log)})
+        wait_until(lambda: "begin" in lines(log), message="the handler to begin")
+
+        worker.signal(signal.SIGTERM)
+
+        assert worker.wait() == 0, worker.printed()
+    assert lines(log) == ["begin", "end"]
+    row = Delivery.objects.get()
+    assert (row.state, row.attempts, row.crashes) == ("handled", 1, 0)
+
+
+def test_a_stop_past_the_grace_hands_the_delivery_over(tmp_path):
+    """What does not end within the grace is run by another worker, and counts no crash."""
+    log = tmp_path / "calls"
+    with processes.worker(tmp_path, "--grace", "0.2") as worker:
+        worker.wait_until_ready()
+        publish("depot.call.slow", {"seconds": 3, "log": str(log)})
+        wait_until(lambda: "begin" in lines(log), message="the handler to begin")
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0, worker.printed()
+
+    assert Delivery.objects.get().state == "pending"
+    with processes.worker(tmp_path, "--burst") as worker:
+        assert worker.wait() == 0, worker.printed()
+
+    row = Delivery.objects.get()
+    assert (row.state, row.attempts, row.crashes) == ("handled", 1, 0)
+    assert lines(log) == ["begin", "begin", "end"]
+
+
+@pytest.mark.parametrize("kind", ["call", "write"])
+def test_a_second_signal_exits_at_once_and_loses_nothing(tmp_path, kind):
+    """Twice Ctrl-C: gone within moments, and the work is done by the next worker."""
+    log = tmp_path / "calls"
+    with processes.worker(tmp_path, LEASE=2) as worker:
+        worker.wait_until_ready()
+        publish(f"depot.{kind}.slow", {"seconds": 1, "log": str(log)})
+        wait_until(lambda: "begin" in lines(log), message="the handler to begin")
+        worker.signal(signal.SIGINT)
+        wait_until(lambda: worker.process.poll() is None, message="the first signal")
+        worker.signal(signal.SIGINT)
+        worker.wait(5)
+
+    with processes.worker(tmp_path, LEASE=2) as worker:
+        wait_until(lambda: handled(1), timeout=20, message="the next worker to handle it")
+    assert Group.objects.count() == (1 if kind == "write" else 0)
+
+
+@pytest.mark.parametrize("kind", ["call", "write"])
+def test_a_killed_process_is_replaced_and_its_work_is_done(tmp_path, kind):
+    """SIGKILL in the middle of a handler: the supervisor replaces the process, once is enough."""
+    mark = tmp_path / "killed"
+    with processes.worker(tmp_path, LEASE=2) as worker:
+        worker.wait_until_ready()
+        publish(f"depot.{kind}.kill", {"kill": str(mark)})
+        publish("depot.write.neighbour", {})
+
+        wait_until(lambda: handled(2), timeout=30, message=f"both deliveries in {worker.log}")
+        assert "replacing it" in worker.printed()
+        assert not worker.ended()
+
+    rows = {row.routing_key: row for row in Delivery.objects.all()}
+    assert rows[f"depot.{kind}.kill"].attempts == 1
+    assert rows["depot.write.neighbour"].crashes == 0
+    assert Group.objects.count() == (2 if kind == "write" else 1)
+    assert not DeadLetter.objects.exists()
+
+
+def test_several_processes_share_the_work(tmp_path):
+    """``--processes 2``: both consume, and every delivery is handled once."""
+    log = tmp_path / "calls"
+    with processes.worker(tmp_path, "--processes", "2") as worker:
+        worker.wait_until_ready(processes=2)
+        publish_many(
+            [("depot.call.n", {"n": n, "seconds": 0.05, "log": str(log)}) for n in range(40)]
+        )
+        wait_until(lambda: handled(40), timeout=30, message="40 deliveries")
+
+    ends = [line.split() for line in log.read_text().splitlines() if line.startswith("end")]
+    assert sorted(int(n) for _, n, _ in ends) == list(range(40))
+    assert len({pid for *_, pid in ends}) == 2
+
+
+def test_the_processes_end_with_their_supervisor(tmp_path):
+    """A killed supervisor leaves no process behind that nobody watches."""
+    with processes.worker(tmp_path) as worker:
+        worker.wait_until_ready()
+        (child,) = wait_until(worker.children, message="the heartbeat")
+        worker.process.kill()
+        worker.wait()
+
+        wait_until(lambda: not _alive(child), timeout=20, message="the child to end")
+
+
+def test_a_handler_that_runs_longer_than_the_lease_runs_once(tmp_path):
+    """The heartbeat keeps the lease of a running handler alive."""
+    log = tmp_path / "calls"
+    with processes.worker(tmp_path, LEASE=1) as worker:
+        worker.wait_until_ready()
+        publish("depot.call.slow", {"seconds": 4, "log": str(log)})
+        wait_until(lambda: handled(1), timeout=20, message="the long handler")
+
+    assert lines(log) == ["begin", "end"]
+    assert Delivery.objects.get().crashes == 0
+
+
+def test_a_long_handler_does_not_hold_up_another_worker(tmp_path):
+    """What waits in vain for a thread goes back to its queue, for a worker that has one."""
+    log = tmp_path / "calls"
+    with processes.worker(tmp_path, "--threads", "1") as worker:
+        worker.wait_until_ready()
+        publish("depot.call.long", {"n": 1, "seconds": 8, "log": str(log)})
+        wait_until(lambda: "begin" in lines(log), message="the long handler")
+        publish("depot.call.short", {"n": 2, "log": str(log)})
+        with processes.worker(_second(tmp_path), "--threads", "1"):
+            wait_until(
+                lambda: "end 2" in log.read_text(), timeout=7, message="the short one to end"
+            )
+        assert "end 1" not in log.read_text()
+
+
+def test_an_unknown_queue_is_refused_at_the_start(tmp_path):
+    """A wrong option is a sentence that names it and what there is."""
+    with processes.worker(tmp_path, "--queues", "nonsense") as worker:
+        assert worker.wait() == 1
+    assert "nonsense" in worker.printed()
+    assert "write_queue" in worker.printed()
+
+
+def _second(tmp_path: Path) -> Path:
+    """A folder for the log of a second worker."""
+    folder = tmp_path / "second"
+    folder.mkdir()
+    return folder
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,92 @@
+"""How does a test run a real worker? As a subprocess on the test's own database."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from taskrouting.models import WorkerProcess
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parent.parent
+KEYS = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
+
+
+def environment(**taskrouting: Any) -> dict[str, str]:
+    """The environment of a subprocess that shares this test's database."""
+    database = {key: connection.settings_dict.get(key) for key in KEYS}
+    database["NAME"] = str(database["NAME"])
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.depot.settings",
+        "DEPOT_DATABASE": json.dumps(database),
+        "DEPOT_TASKROUTING": json.dumps(taskrouting),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+    }
+
+
+class Worker:
+    """A running ``run_router_worker``."""
+
+    def __init__(self, log: Path, *options: str, **taskrouting: Any) -> None:
+        self.log = log
+        command = [sys.executable, "-m", "django", "run_router_worker", *options]
+        with open(log, "ab") as output:
+            self.process = subprocess.Popen(
+                command, env=environment(**taskrouting), stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def wait_until_ready(self, processes: int = 1) -> None:
+        """Wait until its processes consume."""
+        wait_until(
+            lambda: self.printed().count(" consumes ") >= processes or self.ended(),
+            timeout=30,
+            message="the worker to consume",
+        )
+        assert not self.ended(), self.printed()
+
+    def printed(self) -> str:
+        """What it has said so far."""
+        return self.log.read_text()
+
+    def ended(self) -> bool:
+        """Whether the supervisor has ended."""
+        return self.process.poll() is not None
+
+    def children(self) -> list[int]:
+        """The process ids of its worker processes, by their heartbeat rows."""
+        return list(WorkerProcess.objects.values_list("pid", flat=True))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the supervisor."""
+        self.process.send_signal(number)
+
+    def wait(self, timeout: float = 30) -> int:
+        """Wait for the end; return the exit code."""
+        return self.process.wait(timeout)
+
+
+@contextmanager
+def worker(tmp_path: Path, *options: str, **taskrouting: Any) -> Iterator[Worker]:
+    """Run a worker for a block; kill what is left of it."""
+    running = Worker(tmp_path / "worker.log", *options, **taskrouting)
+    try:
+        yield running
+    finally:
+        if not running.ended():
+            running.signal(signal.SIGTERM)
+            try:
+                running.wait(15)
+            except subprocess.TimeoutExpired:
+                running.process.kill()
+                running.wait()

@@ -35,10 +35,9 @@ def obey(orders):
     """Do what the event's data says."""
     note(orders, "begin")
     pause(orders.get("seconds", 0))
-    if kill := orders.get("kill"):
-        if not Path(kill).exists():
-            Path(kill).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+    if (kill := orders.get("kill")) and not Path(kill).exists():
+        Path(kill).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     if orders.get("fail"):
         raise ValueError(orders["fail"])
     note(orders, "end")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import connection
 from django.db.models import Model
 
 from taskrouting import Event, events, publishes
@@ -44,6 +45,16 @@ def published(using: str = "default") -> list[Event]:
 def routing_keys(using: str = "default") -> list[str]:
     """The routing keys of the events that wait in a database."""
     return [event.routing_key for event in published(using)]
+
+
+def somebody_waits_for_us() -> bool:
+    """Whether another connection waits for a lock that this one holds; PostgreSQL only."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks"
+            " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def _event(row: Message) -> Event:

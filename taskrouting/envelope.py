@@ -53,15 +53,15 @@ _RFC_3339 = re.compile(
 def write(attributes: Attributes, data: Any) -> bytes:
     """Write one structured CloudEvent. ``data`` is a JSON value, or bytes; None is left out.
 
-    Raises InvalidEventData, which says which part of ``data`` is no JSON value.
+    The attributes are known to be valid. Raises InvalidEventData, which says which part of
+    ``data`` is no JSON value.
     """
     document = {"specversion": SPECVERSION, **attributes}
     if isinstance(data, bytes):
         document["data_base64"] = base64.b64encode(data).decode()
-    text = json_text.dumps(document, "event")
-    if data is not None and not isinstance(data, bytes):
-        text = f'{text[:-1]},"data":{json_text.dumps(data, "data")}}}'
-    return text.encode()
+    elif data is not None:
+        document["data"] = json_text.checked(data, "data")
+    return json_text.compact(document).encode()
 
 
 def is_structured(content_type: str | None) -> bool:

@@ -31,9 +31,19 @@ def dumps(value: Any, where: str) -> str:
 
     Raises InvalidEventData, which says which part of ``where`` is no JSON value, and why.
     """
+    return compact(checked(value, where))
+
+
+def checked(value: Any, where: str) -> Any:
+    """Return ``value``; raises InvalidEventData as ``dumps`` does."""
     if reason := fault(value, where):
         raise InvalidEventData(f"{reason}.")
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return value
+
+
+def compact(value: Any) -> str:
+    """Write a value that is known to have no fault."""
+    return _WRITER.encode(value)
 
 
 def loads(text: str, where: str, levels: int = MAX_DEPTH) -> Any:
@@ -159,4 +169,5 @@ def _constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
+_WRITER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _READER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)

@@ -94,10 +94,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     """
     runs = _runs(_words(pattern))
     if len(runs) == 1:
-        return re.compile(runs[0], re.DOTALL)
+        return re.compile(runs[0])
     first, *middle, last = runs
     found = "".join(f"(?>{_ANY_WORDS}{run})" for run in middle if run)
-    return re.compile(f"{first}{found}{_ANY_WORDS}{last}", re.DOTALL)
+    return re.compile(f"{first}{found}{_ANY_WORDS}{last}")
 
 
 def _runs(words: list[str]) -> list[str]:

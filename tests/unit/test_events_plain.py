@@ -44,8 +44,19 @@ def test_plain_json_without_properties_gets_an_id_and_says_so(empty):
     assert datetime.now(UTC) - read_event.time < timedelta(minutes=1)
 
 
+@pytest.mark.parametrize(
+    "own", [7, None, "7", "0199c0de7a4a70008000000000000001", f"order-{uuid.NAMESPACE_DNS}"]
+)
+def test_any_other_id_in_the_body_is_data(own):
+    """``7`` may be the id of anything, and what only looks like a UUID may too."""
+    read_event = read(json.dumps({"id": own}).encode(), "application/json")
+
+    assert read_event.extensions == {"idassigned": True}
+    assert read_event.data == {"id": own}
+
+
 def test_a_uuid_in_the_body_is_an_id():
-    """A body's own id counts if it is a UUID; ``7`` may be the id of anything."""
+    """A producer that numbers its facts by UUID has told us their ids."""
     own = "0199C0DE-7a4a-7000-8000-000000000001"
 
     read_event = read(json.dumps({"id": own}).encode(), "application/json")

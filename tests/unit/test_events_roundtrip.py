@@ -13,7 +13,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskrouting import events
+from taskrouting import events, json_text
 from taskrouting.events import CONTENT_TYPE, Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from tests.unit import messages
@@ -154,6 +154,16 @@ def test_an_event_survives_the_wire(event):
     assert arrived == event
     assert repr(arrived.data) == repr(event.data)
     assert repr(arrived.extensions) == repr(event.extensions)
+
+
+def test_the_deepest_data_survives_the_wire():
+    """Data that is just not too deep to be written is not too deep to be read."""
+    data: list[Any] = []
+    for _ in range(json_text.MAX_DEPTH - 1):
+        data = [data]
+    event = Event(id="1", type="a.b", source="shop", time=messages.NOON, data=data)
+
+    assert decode(events.encode(event), CONTENT_TYPE) == event
 
 
 @given(bodies, content_types, all_headers, properties)

@@ -107,15 +107,21 @@ class Relay:
         stop: threading.Event,
         outage: Outage,
     ) -> None:
-        waiter = wakeup.waiter(self._using)
+        # On the embedded broker's own database a publish needs no relay; what is in the outbox
+        # there came before the broker was changed, and is in no hurry.
+        needed = sender is not None or not self._central
+        waiter = wakeup.waiter(self._using) if needed else None
         try:
             while not stop.is_set():
                 moved = self._pass(sender, known)
                 outage.over()
-                if not moved:
+                if not moved and waiter is not None:
                     waiter.wait(SAFETY_POLL)
+                elif not moved:
+                    stop.wait(SAFETY_POLL)
         finally:
-            waiter.close()
+            if waiter is not None:
+                waiter.close()
 
     def _pass(self, sender: Sender | None, known: routes.Routes | None) -> int:
         """Move what is due; return how many rows that were."""

@@ -2,14 +2,12 @@
 
 Durable, at-least-once, shared by processes, nothing to install. Messages are rows of the store;
 a delivery is a claim with a lease, an acknowledgement deletes the claimed row, a requeue makes it
-due again in the queue it came from. Topic exchanges route by ``topics.py``, exactly as RabbitMQ
-does, over bindings that all processes share. Inside taskrouting the database is the alias that the
-setting ``DATABASE`` names; elsewhere ``kombu.Connection("django://reports")`` names it itself.
+due again in the queue it came from (``channel.py``). Inside taskrouting the database is the alias
+that the setting ``DATABASE`` names; elsewhere ``kombu.Connection("django://reports")`` names it itself.
 """
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,12 +16,9 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
 from kombu.transport import TRANSPORT_ALIASES, virtual
-from kombu.transport.virtual.exchange import TopicExchange as KombuTopicExchange
 
-from taskrouting import topics
-
-from . import models, store, wakeup
-from .messages import Message
+from . import store, wakeup
+from .channel import Channel
 
 SCHEME = "django"
 
@@ -37,193 +32,6 @@ SAFETY_POLL = 1.0
 def register() -> None:
     """Make the scheme ``django://`` known to Kombu."""
     TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
-
-
-class TopicExchange(KombuTopicExchange):  # type: ignore[misc]  # kombu is untyped
-    """A topic exchange with the grammar of AMQP; Kombu's own ``#`` wants at least one word."""
-
-    def lookup(self, table: Any, exchange: str, routing_key: str, default: Any) -> set[str]:
-        """Return the queues whose pattern matches ``routing_key``."""
-        return {queue for pattern, _, queue in table if topics.matches(pattern, routing_key)}
-
-    def prepare_bind(
-        self, queue: str, exchange: str, routing_key: str, arguments: Any
-    ) -> tuple[str, None, str]:
-        """Keep the pattern as it is; it is compiled where it is matched."""
-        topics.matches(routing_key, "")  # refuse here what AMQP would not accept
-        return routing_key, None, queue
-
-
-class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is untyped
-    """Unsettled deliveries of one channel: rows this process has claimed."""
-
-    def ack(self, delivery_tag: Any) -> None:
-        """Delete the claimed row."""
-        store.settle([self.claimed(delivery_tag)], using=self.channel.alias)
-        super().ack(delivery_tag)
-
-    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
-        """Give the row back to its own queue, or delete it."""
-        if requeue:
-            store.release([self.claimed(delivery_tag)], using=self.channel.alias)
-        else:
-            store.settle([self.claimed(delivery_tag)], using=self.channel.alias)
-        super().ack(delivery_tag)
-
-    def restore_unacked(self) -> list[Any]:
-        """Give every unsettled row back to its queue."""
-        self._flush()
-        store.release(self.unsettled(), using=self.channel.alias)
-        self._delivered.clear()
-        return []
-
-    def claimed(self, delivery_tag: Any) -> store.Claimed:
-        """Return the claim behind a delivery."""
-        claimed: store.Claimed = self._delivered[delivery_tag].properties["claimed"]
-        return claimed
-
-    def unsettled(self) -> list[store.Claimed]:
-        """Return the claims nobody has settled."""
-        self._flush()
-        return [message.properties["claimed"] for message in self._delivered.values()]
-
-
-class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
-    """The verbs of a channel, over the store."""
-
-    QoS = QoS
-    exchange_types = {**virtual.Channel.exchange_types, "topic": TopicExchange}
-    body_encoding = None
-    supports_fanout = True  # so that bindings are shared: see _queue_bind and get_table
-
-    @property
-    def alias(self) -> str:
-        """The database alias that is the broker."""
-        return self.connection.alias  # type: ignore[no-any-return]
-
-    def _new_queue(self, queue: str, **kwargs: Any) -> None:
-        self._queue_bind("", queue, None, queue)
-
-    def _has_queue(self, queue: str, **kwargs: Any) -> bool:
-        return self._bindings().filter(exchange="", queue=queue).exists()
-
-    def _queue_bind(self, exchange: str, routing_key: str, pattern: Any, queue: str) -> None:
-        self._bindings().bulk_create(
-            [models.Binding(exchange=exchange, pattern=routing_key, queue=queue)],
-            ignore_conflicts=True,
-        )
-
-    def queue_unbind(
-        self,
-        queue: str,
-        exchange: str | None = None,
-        routing_key: str = "",
-        arguments: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Remove the binding for every process."""
-        self._bindings().filter(exchange=exchange, pattern=routing_key, queue=queue).delete()
-        self.state.binding_delete(queue, exchange, routing_key)
-
-    def queue_bind(
-        self,
-        queue: str,
-        exchange: str | None = None,
-        routing_key: str = "",
-        arguments: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Bind for every process, also when this one has bound before and another has unbound."""
-        meta = self.typeof(exchange).prepare_bind(queue, exchange, routing_key, arguments)
-        self._queue_bind(exchange or "amq.direct", *meta)
-
-    def get_table(self, exchange: str) -> list[tuple[str, None, str]]:
-        """Return the bindings of ``exchange``, whichever process made them."""
-        bindings = self._bindings().filter(exchange=exchange).values_list("pattern", "queue")
-        return [(pattern, None, queue) for pattern, queue in bindings]
-
-    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        store.put([self._to_store(queue, message)], using=self.alias)
-
-    def _put_fanout(self, exchange: str, message: dict[str, Any], key: str, **kwargs: Any) -> None:
-        queues = {queue for _, _, queue in self.get_table(exchange)}
-        store.put([self._to_store(queue, message) for queue in queues], using=self.alias)
-
-    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
-        for claimed in store.claim(queue, 1, self.connection.lease, using=self.alias):
-            return self._payload(claimed)
-        raise Empty
-
-    def _get_many(self, queues: list[str], timeout: float | None = None) -> None:
-        """Claim what the prefetch allows of every queue, in turn, and deliver it."""
-        delivered = False
-        for queue in queues:
-            room = self.qos.can_consume_max_estimate()
-            limit = 100 if room is None else room
-            for claimed in store.claim(queue, limit, self.connection.lease, using=self.alias):
-                delivered = True
-                self.connection._deliver(self._payload(claimed), queue)
-        if not delivered:
-            raise Empty
-
-    def _size(self, queue: str) -> int:
-        return models.Message.objects.using(self.alias).filter(queue=queue, claim=None).count()
-
-    def _purge(self, queue: str) -> int:
-        waiting = models.Message.objects.using(self.alias).filter(queue=queue, claim=None)
-        return waiting.delete()[0]
-
-    def queue_delete(
-        self, queue: str, if_unused: bool = False, if_empty: bool = False, **kwargs: Any
-    ) -> None:
-        """Delete the queue's messages and every binding to it."""
-        if not (if_empty and self._size(queue)):
-            models.Message.objects.using(self.alias).filter(queue=queue).delete()
-            self._bindings().filter(queue=queue).delete()
-            self.state.queue_bindings_delete(queue)
-
-    def _bindings(self) -> Any:
-        return models.Binding.objects.using(self.alias).filter(broker="")
-
-    def _to_store(self, queue: str, message: dict[str, Any]) -> Message:
-        """Turn Kombu's payload into a row of the store."""
-        properties = dict(message["properties"])
-        body, encoding = message["body"], properties.pop("body_encoding", None)
-        info = properties.pop("delivery_info", {})
-        properties.pop("delivery_tag", None)
-        return Message(
-            queue=queue,
-            body=base64.b64decode(body) if encoding == "base64" else _as_bytes(body),
-            exchange=info.get("exchange") or "",
-            routing_key=info.get("routing_key") or "",
-            event_id=str(properties.get("message_id") or "")[:255],
-            headers=message.get("headers") or {},
-            properties=properties,
-            content_type=message.get("content-type") or "",
-            content_encoding=message.get("content-encoding") or "",
-            priority=self._get_message_priority(message),
-        )
-
-    def _payload(self, claimed: store.Claimed) -> dict[str, Any]:
-        """Turn a claimed row into Kombu's payload."""
-        message = claimed.message
-        return {
-            "body": message.body,
-            "headers": message.wire_headers,
-            "content-type": message.content_type or None,
-            "content-encoding": message.content_encoding or None,
-            "properties": {
-                **message.properties,
-                "priority": message.priority,
-                "delivery_tag": self._next_delivery_tag(),
-                "delivery_info": {
-                    "exchange": message.exchange,
-                    "routing_key": message.routing_key,
-                    "redelivered": claimed.deliveries > 1,
-                },
-                "claimed": claimed,
-            },
-        }
 
 
 class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
@@ -244,6 +52,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
         self.lease: timedelta = client.transport_options.get("lease", LEASE)
         self._waiter: wakeup.Waiter | None = None
         self._extended_at = time.monotonic()
+        self.look_at = 0.0
 
     def driver_version(self) -> str:
         """Name the database engine behind the alias."""
@@ -254,7 +63,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             self._keep_claims()
-            if self._delivered_some():
+            if time.monotonic() >= self.look_at and self._delivered_some():
                 return
             left = SAFETY_POLL if deadline is None else deadline - time.monotonic()
             if left <= 0:
@@ -284,14 +93,23 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
         return some
 
     def _wait(self, seconds: float) -> None:
-        """Wait for a commit, or for the moment something already there is due."""
-        hungry = [each for channel in self.channels for each in _hungry(channel)]
-        due = store.next_due(hungry, using=self.alias) if hungry else None
-        if due is not None:
-            seconds = min(seconds, max(due.total_seconds(), 0.001))
+        """Wait for a commit, or for the moment something already there is due.
+
+        An idle worker looks at the table once a second, however often it is asked to drain.
+        """
+        now = time.monotonic()
+        if now >= self.look_at:
+            self.look_at = now + self._next_due()
         if self._waiter is None:
             self._waiter = wakeup.waiter(self.alias)
-        self._waiter.wait(seconds)
+        if self._waiter.wait(max(min(seconds, self.look_at - now), 0.001)):
+            self.look_at = 0.0
+
+    def _next_due(self) -> float:
+        """Seconds until something in the queues we may take from is due, a second at most."""
+        hungry = [each for channel in self.channels for each in _hungry(channel)]
+        due = store.next_due(hungry, using=self.alias) if hungry else None
+        return SAFETY_POLL if due is None else min(due.total_seconds(), SAFETY_POLL)
 
     def _keep_claims(self) -> None:
         """Extend what is unsettled well before its lease runs out."""
@@ -310,10 +128,3 @@ def _hungry(channel: Any) -> Iterator[str]:
     """Name the queues a channel may still take from."""
     if channel.qos.can_consume():
         yield from channel._active_queues
-
-
-def _as_bytes(body: Any) -> bytes:
-    return body.encode() if isinstance(body, str) else bytes(body or b"")
-
-
-__all__ = ["LEASE", "SCHEME", "Channel", "Transport", "alias_of", "register"]

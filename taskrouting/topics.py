@@ -72,7 +72,7 @@ def suspicious_words(pattern: str) -> list[str]:
 
     AMQP takes them literally, so they are legal; whoever wrote one nearly always meant a wildcard.
     """
-    return [word for word in pattern.split(".") if len(word) > 1 and ("*" in word or "#" in word)]
+    return [each for each in pattern.split(".") if len(each) > 1 and ("*" in each or "#" in each)]
 
 
 def word(text: str) -> str:

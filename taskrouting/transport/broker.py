@@ -226,6 +226,13 @@ def _defaults(name: str, settings: conf.Settings) -> dict[str, Any]:
         }
     if name == "django":
         return {"lease": settings.lease, "alias": settings.database}
+    if name == "sqs":
+        return {
+            # A long poll, one queue after the other, would keep the thread that owns the
+            # connection from settling and from stopping.
+            "wait_time_seconds": 0,
+            "visibility_timeout": int(2 * settings.lease.total_seconds()),
+        }
     if name in ("memory", "filesystem"):
         return {"polling_interval": 0.02}
     return {}

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from traceback import walk_stack
+
 from django.apps import AppConfig
+from django.core.management import ManagementUtility
 from django.utils.translation import gettext_lazy as _
+
+from taskrouting.exceptions import ConfigurationError
 
 
 class TaskroutingConfig(AppConfig):
@@ -14,10 +19,24 @@ class TaskroutingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Find subscribers, connect what listens, register the system checks."""
+        """Find subscribers, connect what listens, register the system checks.
+
+        Raises ConfigurationError for wrong settings, so that no server starts with them; under a
+        management command the system checks say it instead, without a traceback.
+        """
         from taskrouting import checks, instruments  # noqa: F401  # each registers itself
         from taskrouting.audit import writer
         from taskrouting.routing import subscriptions
 
         subscriptions.autodiscover()
-        writer.subscribe()
+        try:
+            writer.subscribe()
+        except ConfigurationError:
+            if not _a_command_starts():
+                raise
+
+
+def _a_command_starts() -> bool:
+    """Say whether Django is being set up for a management command, which begins with the checks."""
+    execute = ManagementUtility.execute.__code__
+    return any(frame.f_code is execute for frame, _ in walk_stack(None))

@@ -136,7 +136,7 @@ def load(user: Mapping[str, Any]) -> Settings:
     Raises ConfigurationError naming the key, the value and the fix.
     """
     values = _read(Settings, user, "TASKROUTING", upper=True)
-    return Settings(**{"source": _default_source(), **values})
+    return Settings(**{**values, "source": values.get("source") or _default_source()})
 
 
 @cache
@@ -161,8 +161,11 @@ def _read(kind: type, user: object, place: str, *, upper: bool = False) -> dict[
 
 def _meant(key: object, known: Mapping[str, str]) -> str:
     """Suggest the known key nearest to ``key``, or list them all."""
-    near = get_close_matches(str(key), known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else f" Known keys: {', '.join(sorted(known))}."
+    spelt = {name.casefold(): name for name in known}
+    near = get_close_matches(str(key).casefold(), spelt, n=1)
+    if near:
+        return f" Did you mean {spelt[near[0]]!r}?"
+    return f" Known keys: {', '.join(sorted(known))}."
 
 
 def _value(name: str, value: Any, annotation: str, place: str) -> Any:
@@ -184,7 +187,9 @@ def _queues(value: object, place: str) -> dict[str, QueueSettings]:
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{place} is {value!r}; it must be a dict of queue names.")
     return {
-        name: QueueSettings(**_read(QueueSettings, tuning, f"{place}[{name!r}]"))
+        _text("name", name, f"A key of {place}"): QueueSettings(
+            **_read(QueueSettings, tuning, f"{place}[{name!r}]")
+        )
         for name, tuning in value.items()
     }
 
@@ -215,7 +220,10 @@ def _mapping(name: str, value: object, place: str) -> dict[str, Any]:
 
 
 def _duration(name: str, value: object, place: str) -> timedelta:
-    return as_duration(value, place)
+    duration = as_duration(value, place)
+    if name == "lease" and not duration:
+        raise ConfigurationError(f"{place} is {value!r}; a claim has to hold for some time.")
+    return duration
 
 
 READERS = {

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from inspect import isasyncgenfunction, isgeneratorfunction, signature, unwrap
 from typing import Any, TypeVar
 
 from django.utils.module_loading import autodiscover_modules
@@ -24,6 +25,7 @@ from taskrouting.policies import Batch, Retry
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
+P = TypeVar("P", Retry, Batch)
 
 EFFECTS = ("database", "external")
 LONGEST_NAME = 255
@@ -61,6 +63,11 @@ class Subscription:
     #: ledger need not.
     ledger: bool = True
 
+    @property
+    def handler_path(self) -> str:
+        """Where the handler is written: ``videos.subscribers.transcode``."""
+        return _place(self.handler)
+
     def wants(self, routing_key: str) -> bool:
         """Say whether any of the patterns matches."""
         return any(topics.matches(pattern, routing_key) for pattern in self.patterns)
@@ -83,13 +90,15 @@ class Registry:
     def add(self, subscription: Subscription) -> None:
         """Register ``subscription``.
 
-        Raises ConfigurationError when its name belongs to another handler: give one a ``name=``.
+        A module that is loaded again replaces its subscriptions. Raises ConfigurationError when
+        the name belongs to another handler, or to this one with other words: give one a ``name=``.
         """
         known = self._by_name.get(subscription.name)
-        if known and _place(known.handler) != _place(subscription.handler):
+        if known and known != subscription and not _reloaded(known.handler, subscription.handler):
             raise ConfigurationError(
-                f"Two subscriptions are named {subscription.name!r}: {_place(known.handler)} and "
-                f"{_place(subscription.handler)}. Give one of them another name=."
+                f"Two subscriptions are named {subscription.name!r}: {known.handler_path} for "
+                f"{_listed(known.patterns)} and {subscription.handler_path} for "
+                f"{_listed(subscription.patterns)}. Give one of them another name=."
             )
         self._by_name[subscription.name] = subscription
         self.version += 1
@@ -135,6 +144,10 @@ def subscribe(
 
     Raises ConfigurationError or InvalidPattern where it is declared.
     """
+    if patterns and callable(patterns[0]):
+        raise ConfigurationError(
+            f'@subscribe on {_place(patterns[0])} has no pattern; write @subscribe("video.#").'
+        )
 
     def register(handler: H) -> H:
         identity = name if name is not None else _default_name(handler)
@@ -143,10 +156,10 @@ def subscribe(
                 name=_checked(identity, "name", identity),
                 patterns=_patterns(patterns, identity),
                 queue=_checked(queue if queue is not None else identity, "queue", identity),
-                handler=handler,
-                retry=retry or Retry(),
+                handler=_usable(handler, identity),
+                retry=_kind(retry, Retry, identity) or Retry(),
                 effects=_effects(effects, batch, identity),
-                batch=batch,
+                batch=_kind(batch, Batch, identity),
                 timeout=None if timeout is None else as_duration(timeout, f"{identity}: timeout"),
             )
         )
@@ -182,7 +195,7 @@ def _checked(text: object, what: str, identity: object) -> str:
 
 def _patterns(patterns: tuple[str, ...], identity: str) -> tuple[str, ...]:
     """Refuse patterns that could never match, and a subscription without any."""
-    if not patterns or callable(patterns[0]):
+    if not patterns:
         raise ConfigurationError(
             f'Subscription {identity!r} has no pattern; write @subscribe("video.#").'
         )
@@ -202,6 +215,51 @@ def _effects(effects: str, batch: Batch | None, identity: str) -> str:
             "fails is rolled back and split to find the culprit. Take single events instead."
         )
     return effects
+
+
+def _usable(handler: H, identity: str) -> H:
+    """Refuse a handler that could not be called with an event, or would do nothing if it were."""
+    if isgeneratorfunction(handler) or isasyncgenfunction(handler):
+        raise ConfigurationError(
+            f"Subscription {identity!r}: {_place(handler)} is a generator, and calling one runs "
+            "nothing of it. Take the yield out."
+        )
+    try:
+        signature(handler).bind("an event")
+    except TypeError as error:
+        raise ConfigurationError(
+            f"Subscription {identity!r}: {_place(handler)} must take one argument, the event "
+            f"({error})."
+        ) from error
+    except ValueError:  # written in C, and says nothing about its arguments
+        pass
+    return handler
+
+
+def _kind(value: P | None, kind: type[P], identity: str) -> P | None:
+    """Refuse a policy of another class."""
+    if value is None or isinstance(value, kind):
+        return value
+    raise ConfigurationError(
+        f"Subscription {identity!r}: {kind.__name__.lower()} is {value!r}; give a "
+        f"taskrouting.{kind.__name__}."
+    )
+
+
+def _reloaded(known: Handler, handler: Handler) -> bool:
+    """Say whether ``handler`` is what the same lines of the same module now define."""
+    if known is handler or _place(known) != _place(handler):
+        return False
+    return _line(known) == _line(handler)
+
+
+def _line(handler: Handler) -> int | None:
+    code = getattr(unwrap(handler), "__code__", None)
+    return code.co_firstlineno if code else None
+
+
+def _listed(patterns: tuple[str, ...]) -> str:
+    return ", ".join(repr(pattern) for pattern in patterns)
 
 
 def _place(handler: Handler) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from string import punctuation
 
+from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 
 from taskrouting.exceptions import ConfigurationError
@@ -83,6 +85,26 @@ def capabilities(url: str) -> Capabilities:
     raise ConfigurationError(
         f"TASKROUTING['BROKER_URL'] names a transport {scheme!r}, and there is none.{hint}"
     )
+
+
+def fault(url: str) -> str:
+    """Say why no connection can be made by ``url`` here, without making one; empty if one can."""
+    try:
+        _ = Connection(url).transport
+    except ValueError as error:
+        return f"it cannot be read: {error}"
+    except (ImportError, RuntimeError, NameError) as error:  # Kombu's ways to miss a package
+        return f"a package is missing: {error}"
+    return ""
+
+
+def stored_name(transport: str, queue: str) -> str:
+    """Return the name under which ``transport`` (Kombu's name) keeps ``queue``."""
+    return queue.translate(_SQS_NAME) if transport == "sqs" else queue
+
+
+#: Kombu's translation of queue names for SQS, which knows letters, digits, ``-`` and ``_``.
+_SQS_NAME = str.maketrans({char: "_" for char in punctuation if char not in "-_."} | {".": "-"})
 
 
 def _scheme(url: str) -> str:

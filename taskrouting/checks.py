@@ -1,1 +1,0 @@
-"""Is this installation configured rightly? System checks."""

@@ -1,0 +1,103 @@
+"""Can the settings be read, and do their values go together?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils import timezone
+
+from taskrouting import conf, events
+from taskrouting.exceptions import ConfigurationError, InvalidEventData
+from taskrouting.transport import codecs
+
+from .registering import TAG, check
+
+#: Below this, an ordinary pause of a loaded machine looks like a dead worker.
+SHORT_LEASE = timedelta(seconds=5)
+
+
+@register(TAG)
+def settings_can_be_read(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """E001: what ``conf`` refuses, said before anything runs."""
+    try:
+        conf.current()
+    except ConfigurationError as error:
+        return [Error(str(error), id="taskrouting.E001")]
+    return []
+
+
+@check
+def compression_is_known(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """E004: the relay could not compress the first message."""
+    if settings.compression and not codecs.is_compression(settings.compression):
+        yield Error(
+            f"TASKROUTING['COMPRESSION'] is {settings.compression!r}; no such compression is "
+            "installed.",
+            hint="'gzip', 'bzip2' and 'lzma' come with Python.",
+            id="taskrouting.E004",
+        )
+
+
+@check
+def serializers_are_known(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """E005: the first message of that kind could not be read."""
+    for name in codecs.unknown_serializers(settings.accept):
+        yield Error(
+            f"TASKROUTING['ACCEPT'] names {name!r}, and Kombu has no serializer of that name.",
+            hint="'json', 'yaml' and 'msgpack' are known where their packages are installed.",
+            id="taskrouting.E005",
+        )
+
+
+@check
+def serializers_run_no_code(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """W006: whoever may write to a queue may do anything here."""
+    for name in codecs.serializers_that_run_code(settings.accept):
+        yield Warning(
+            f"TASKROUTING['ACCEPT'] names {name!r}: whoever can write to a queue can run any "
+            "code in the workers.",
+            hint="Let the sender write JSON and remove it from ACCEPT.",
+            id="taskrouting.W006",
+        )
+
+
+@check
+def source_is_usable(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """E016: no event could be published."""
+    event = events.Event(
+        id="1", type="check", source=settings.source, time=datetime.now(UTC), data=None
+    )
+    try:
+        events.encode(event)
+    except InvalidEventData as error:
+        yield Error(
+            f"TASKROUTING['SOURCE'] cannot be the source of an event: {error}",
+            hint="Name the project, for example 'shop' or 'https://shop.example'.",
+            id="taskrouting.E016",
+        )
+
+
+@check
+def time_zones_are_used(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """E017: an event's time is an instant, which Django then refuses to keep."""
+    if timezone.is_naive(timezone.now()):
+        yield Error(
+            "USE_TZ is False; the time of an event could not be recorded.",
+            hint="Set USE_TZ = True.",
+            id="taskrouting.E017",
+        )
+
+
+@check
+def lease_outlasts_a_pause(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """W005: work would be taken over from workers that live."""
+    if settings.lease < SHORT_LEASE:
+        yield Warning(
+            f"TASKROUTING['LEASE'] is {settings.lease.total_seconds():g} seconds; a worker that "
+            "is silent for that long, on a loaded machine say, loses its work to another.",
+            hint=f"Give it at least {SHORT_LEASE.total_seconds():g} seconds; 60 is the default.",
+            id="taskrouting.W005",
+        )

@@ -1,0 +1,81 @@
+"""Declare exchange, queues and bindings on the broker, or say how it differs from the code."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from taskrouting.exceptions import TaskroutingError
+from taskrouting.routing import topology
+from taskrouting.transport import broker, inspection
+from taskrouting.transport.inspection import Drift, shown
+
+
+class Command(BaseCommand):
+    """``manage.py declare_topology``."""
+
+    help = (
+        "Declare exchange, queues and bindings as the code has them. Workers and relays do so by "
+        "themselves; this is for a deployment that wants them there before."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="Change nothing; say what differs, and exit with 1 if anything does.",
+        )
+        parser.add_argument(
+            "--prune",
+            action="store_true",
+            help=(
+                "Also remove the bindings of our queues that the code no longer declares. The "
+                "queues stay, with what waits in them. Run it when no old worker runs any more: "
+                "one that starts would bind them again."
+            ),
+        )
+
+    def handle(self, *, check: bool, prune: bool, **options: Any) -> None:
+        """Compare or declare."""
+        if check and prune:
+            raise CommandError("--check changes nothing, and --prune does; choose one.")
+        here, wanted = broker.current(), topology.current()
+        try:
+            with here.connect() as connection:
+                if not check:
+                    here.declare(connection, wanted)
+                found = inspection.drift(here, connection, wanted)
+                if prune:
+                    inspection.unbind(here, connection, wanted.exchange, found.left_over)
+        except TaskroutingError as error:
+            raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"{str(error).strip()} (Run migrate?)") from error
+        self._report(found, check=check, prune=prune)
+
+    def _report(self, found: Drift, *, check: bool, prune: bool) -> None:
+        for what in found.missing:
+            self.stdout.write(f"Missing: {what}")
+        for conflict in found.conflicts:
+            self.stdout.write(f"Different: {conflict}")
+        verb = "Removed" if prune else "Left over, --prune removes it"
+        for binding in found.left_over:
+            self.stdout.write(f"{verb}: binding {shown(binding)}")
+        for binding in found.foreign:
+            self.stdout.write(f"Not ours, left alone: binding {shown(binding)}")
+        for sentence in found.unchecked:
+            self.stdout.write(sentence)
+        if check and found:
+            raise CommandError("The broker differs from the code.")
+        self._sum_up(check=check)
+
+    def _sum_up(self, *, check: bool) -> None:
+        wanted = topology.current()
+        queues = ", ".join(repr(queue.name) for queue in wanted.queues) or "no queues"
+        self.stdout.write(
+            f"{'Compared' if check else 'Declared'}: exchange {wanted.exchange!r} with {queues}."
+        )

@@ -1,0 +1,62 @@
+"""Explain where an event with a routing key goes, and why."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from taskrouting import catalog
+from taskrouting.catalog import Route, Stop
+from taskrouting.exceptions import TaskroutingError
+
+
+class Command(BaseCommand):
+    """``manage.py explain_route``."""
+
+    help = "Say which bindings match a routing key, which queues that is, and what runs there."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("key", help="The routing key, for example video.upload.")
+        parser.add_argument("--json", action="store_true", help="For programs.")
+
+    def handle(self, *, key: str, json: bool, **options: Any) -> None:
+        """Explain; an event that nobody wants is an answer, not an error."""
+        try:
+            route = catalog.explain(key)
+        except TaskroutingError as error:
+            raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(
+                f"The bindings could not be read: {str(error).strip()}. Run migrate?"
+            ) from error
+        self.stdout.write(_as_json(route) if json else _as_text(route))
+
+
+def _as_json(route: Route) -> str:
+    return json.dumps(catalog.describe_route(route), indent=2, ensure_ascii=False)
+
+
+def _as_text(route: Route) -> str:
+    """Draw the route as a tree."""
+    head = f"{route.routing_key} on exchange {route.exchange}"
+    if not route.stops:
+        return f"{head}: nobody wants it, no binding matches."
+    return "\n".join([head, *(line for stop in route.stops for line in _lines(stop))])
+
+
+def _lines(stop: Stop) -> list[str]:
+    """Describe one queue, the bindings that lead there and what runs there."""
+    left_over = "" if stop.declared else " (the code no longer declares this)"
+    lines = [f"  {', '.join(stop.patterns)} → {stop.queue}{left_over}"]
+    lines += [
+        f"      {each.name}: {each.handler_path}{', in batches' if each.batch else ''}"
+        for each in stop.subscriptions
+    ]
+    if not stop.subscriptions:
+        lines.append("      no subscription of this queue wants it: it becomes a dead letter")
+    return lines

@@ -1,0 +1,86 @@
+"""Say how the installation is doing."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from taskrouting import health
+from taskrouting.exceptions import TaskroutingError
+from taskrouting.health import Count, Health, OutboxHealth, QueueHealth, WorkerHealth
+
+
+class Command(BaseCommand):
+    """``manage.py router_status``."""
+
+    help = "Say whether the broker answers, what waits, what died and which workers live."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "--json", action="store_true", help="For programs; durations are in seconds."
+        )
+
+    def handle(self, *, json: bool, **options: Any) -> None:
+        """Look and print; whatever there is to see, the answer is a success."""
+        try:
+            found = health.look()
+        except TaskroutingError as error:
+            raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database could not be asked: {str(error).strip()} (Run migrate?)"
+            ) from error
+        self.stdout.write(_as_json(found) if json else "\n".join(_lines(found)))
+
+
+def _as_json(found: Health) -> str:
+    return json.dumps(health.as_json(found), indent=2, ensure_ascii=False)
+
+
+def _lines(found: Health) -> Iterator[str]:
+    answer = "reachable" if found.broker.reachable else f"NOT reachable: {found.broker.error}"
+    yield f"Broker       {found.broker.kind}: {answer}"
+    yield from (f"Outbox       {_outbox(each)}" for each in found.outboxes)
+    yield from (f"Queue        {_queue(each)}" for each in found.queues)
+    yield f"Deliveries   {_counts(found.deliveries)}"
+    yield f"Dead letters {_counts(found.dead_letters) or 'none is open'}"
+    yield from (f"Worker       {_worker(each)}" for each in found.workers)
+    if not any(worker.alive for worker in found.workers):
+        yield "Worker       none is alive; start one with run_router_worker"
+
+
+def _outbox(outbox: OutboxHealth) -> str:
+    if outbox.error:
+        return f"{outbox.database}: NOT reachable: {outbox.error}"
+    oldest = f", the oldest for {_length(outbox.oldest)}" if outbox.oldest is not None else ""
+    return f"{outbox.database}: {outbox.waiting} waiting{oldest}"
+
+
+def _queue(queue: QueueHealth) -> str:
+    broker = "" if queue.on_broker is None else f", {queue.on_broker} on the broker"
+    unknown = "" if queue.declared else " (the code declares no such queue)"
+    return f"{queue.name}: {queue.in_database} in the database{broker}{unknown}"
+
+
+def _worker(worker: WorkerHealth) -> str:
+    state = "alive" if worker.alive else "SILENT"
+    return (
+        f"{worker.name}: {state}, heard {_length(worker.silent_for)} ago, "
+        f"{worker.threads} threads on {', '.join(worker.queues) or 'no queue'}"
+    )
+
+
+def _counts(counts: dict[str, Count]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _length(duration: timedelta) -> str:
+    """Write a length of time without its fractions of a second."""
+    return str(timedelta(seconds=max(0, round(duration.total_seconds()))))

@@ -12,7 +12,7 @@ import logging
 import threading
 from asyncio import CancelledError
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -31,7 +31,7 @@ from taskrouting.routing.subscriptions import Subscription
 from taskrouting.transport.messages import Arrival
 from taskrouting.transport.outage import Outage
 
-from . import claims, faults, ledger
+from . import claims, faults, ledger, strays, timeouts
 from .claims import Claim, Copy
 from .leases import Leases
 
@@ -135,7 +135,7 @@ class Attempt:
             if claim is None:
                 return Outcome.DUPLICATE
             ledger.succeed(claim, self._call(claim))
-            isolate_callbacks()
+            isolate_on_commit()
         return Outcome.HANDLED
 
     def _claim_and_record_failure(self) -> Outcome:
@@ -161,7 +161,7 @@ class Attempt:
         def handle() -> Outcome:
             with in_turn(), transaction.atomic(using=database()):
                 ledger.succeed(claim, self._call(claim))
-                isolate_callbacks()
+                isolate_on_commit()
             return Outcome.HANDLED
 
         try:
@@ -272,14 +272,21 @@ def bury(claim: Claim, reason: Reason, error: dict[str, Any] | None) -> None:
 
 def call(subscription: Subscription, argument: Any, cause: Event | None) -> Any:
     """Run the handler in the context of the event it handles; return what it returned."""
-    handler = subscription.handler
-    with context.acting(
-        actor=cause.actor if cause else None,
-        correlation_id=(cause.correlation_id or cause.id) if cause else None,
-        causation_id=cause.id if cause else None,
-        traceparent=cause.traceparent if cause else None,
-    ):
-        return (async_to_sync(handler) if iscoroutinefunction(handler) else handler)(argument)
+    with ExitStack() as stack:
+        stack.enter_context(
+            context.acting(
+                actor=cause.actor if cause else None,
+                correlation_id=(cause.correlation_id or cause.id) if cause else None,
+                causation_id=cause.id if cause else None,
+                traceparent=cause.traceparent if cause else None,
+            )
+        )
+        if subscription.effects == "database":
+            stack.enter_context(strays.noticed(subscription.name))
+        if iscoroutinefunction(subscription.handler):
+            return async_to_sync(timeouts.awaited)(subscription, argument)
+        stack.enter_context(timeouts.limit(subscription.timeout))
+        return subscription.handler(argument)
 
 
 def database() -> str:
@@ -292,7 +299,7 @@ def in_turn() -> AbstractContextManager[object]:
     return _turn if connections[database()].vendor == "sqlite" else nullcontext()
 
 
-def isolate_callbacks() -> None:
+def isolate_on_commit() -> None:
     """Let an ``on_commit`` callback that raises be logged, and take no neighbour's along.
 
     Django would drop the callbacks behind it, and report a committed handler as failed.

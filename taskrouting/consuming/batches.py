@@ -26,7 +26,7 @@ from .attempts import (
     call,
     database,
     in_turn,
-    isolate_callbacks,
+    isolate_on_commit,
 )
 from .claims import Copy
 from .delivery import copy_of, open_message, settle
@@ -100,7 +100,7 @@ def _handle(items: Sequence[Item], site: Site) -> None:
         if fresh:
             call(subscription, fresh, None)
         ledger.succeed_many(taken)
-        isolate_callbacks()
+        isolate_on_commit()
     signals.emit(signals.batch_recorded, Attempt, queue=items[0].arrival.queue, count=len(fresh))
 
 

@@ -42,6 +42,9 @@ logger = logging.getLogger("taskrouting.worker")
 #: Seconds one drain may take: nothing in hand; something in hand (doubling from the first).
 IDLE, SOONEST, LATEST = 0.5, 0.002, 0.1
 
+#: Seconds between two looks at whether the last handlers are done.
+BREATH = 0.02
+
 #: Seconds a message waits here for a thread before it goes back for others to take.
 PATIENCE = 1.0
 
@@ -83,6 +86,7 @@ class Worker:
         self._flush_at: dict[str, float] = {}
         self._pause = SOONEST
         self._active_at: float | None = None
+        self._leave_at: float | None = None
 
     @property
     def quiet_for(self) -> float:
@@ -226,18 +230,17 @@ class Worker:
         self._flush_at.clear()
         for arrival in unbegun:
             receiver.hand_back(arrival)
-        deadline = time.monotonic() + self._grace.total_seconds()
-        while stop.is_set() and self._busy() and time.monotonic() < deadline:
+        while stop.is_set() and self._grace_left():
             self._settle(receiver)
-            self._reap()
-            receiver.drain(SOONEST * 10)
+            receiver.drain(BREATH)
         self._settle(receiver)
 
     def _leave(self) -> bool:
         """Hand over what still runs; return whether nothing did."""
+        while self._grace_left():
+            time.sleep(BREATH)
         self._site.leaving.set()
         for pool in self._pools:
-            pool.reap()
             pool.close()
         try:
             ledger.interrupt(self._site.leases.tokens())
@@ -246,6 +249,13 @@ class Worker:
             logger.warning("Could not say goodbye to the database: %s", error)
         connections.close_all()
         return not self._busy()
+
+    def _grace_left(self) -> bool:
+        """Whether to go on waiting for handlers that still run."""
+        if self._leave_at is None:
+            self._leave_at = time.monotonic() + self._grace.total_seconds()
+        self._reap()
+        return self._busy() and time.monotonic() < self._leave_at
 
     def _busy(self) -> bool:
         return any(pool.busy for pool in self._pools)

@@ -61,13 +61,13 @@ def waiter(using: str) -> Waiter:
     """Return the best waiter for the database ``using``."""
     connection = connections[using]
     if connection.vendor == "postgresql":
-        return _Listener(using)
+        return _NotifyWaiter(using)
     if connection.vendor == "sqlite" and not connection.is_in_memory_db():  # type: ignore[attr-defined]  # SQLite's wrapper
-        return _Watcher(using)
-    return _Poller()
+        return _VersionWaiter(using)
+    return _PollWaiter()
 
 
-class _Poller:
+class _PollWaiter:
     """Looks again soon, since nobody will say a word."""
 
     def wait(self, seconds: float) -> bool:
@@ -78,7 +78,7 @@ class _Poller:
         """Hold nothing."""
 
 
-class _Watcher:
+class _VersionWaiter:
     """Watches SQLite's ``data_version`` on a connection of its own."""
 
     def __init__(self, using: str) -> None:
@@ -104,7 +104,7 @@ class _Watcher:
         return int(self._connection.connection.execute("PRAGMA data_version").fetchone()[0])
 
 
-class _Listener:
+class _NotifyWaiter:
     """Listens on PostgreSQL; while it cannot, it polls and says so."""
 
     #: Seconds before a lost connection is tried again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from uuid import uuid4
@@ -23,6 +24,7 @@ from taskrouting import (
 )
 from taskrouting.consuming import delivery
 from taskrouting.consuming.attempts import Outcome, Site
+from taskrouting.consuming.strays import StrayWriteWarning
 from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
 from taskrouting.transport import store
 from taskrouting.transport.messages import Arrival
@@ -566,3 +568,56 @@ def test_a_raw_message_in_the_store_reaches_its_queue(run_subscribers):
     run_subscribers()
 
     assert seen == [{"from": 1}]
+
+
+@pytest.mark.parametrize("effects", ["database", "external"])
+def test_a_handler_that_runs_too_long_is_stopped(run_subscribers, effects):
+    """``timeout`` ends a loop of Python code; the attempt is recorded as timed out."""
+
+    @subscribe("video.#", queue="video_queue", name="a", effects=effects, timeout=0.05)
+    def spin(event):
+        while True:
+            pass
+
+    publish("video.upload")
+
+    assert outcomes(run_subscribers()) == [Outcome.RETRY]
+    assert "HandlerTimeout" in Delivery.objects.get().errors[0]["exception"]
+
+
+def test_an_async_handler_that_runs_too_long_is_cancelled(run_subscribers):
+    """``timeout`` cancels an ``async def`` handler at its await."""
+
+    @subscribe("video.#", queue="video_queue", name="a", timeout=0.05)
+    async def forever(event):
+        await asyncio.Event().wait()
+
+    publish("video.upload")
+
+    assert outcomes(run_subscribers()) == [Outcome.RETRY]
+    assert "HandlerTimeout" in Delivery.objects.get().errors[0]["exception"]
+
+
+def test_a_handler_in_time_is_not_disturbed(run_subscribers):
+    """A timeout that was not reached leaves no trace in what runs next in the thread."""
+    subscribe("video.#", queue="video_queue", name="a", timeout=0.01)(lambda event: None)
+
+    for _ in range(50):
+        publish("video.upload")
+    runs = run_subscribers()
+
+    assert outcomes(runs) == [Outcome.HANDLED] * 50
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_write_that_does_not_commit_with_the_claim_is_noticed(run_subscribers):
+    """A database handler that writes on another alias gets a warning that names it."""
+
+    @subscribe("video.#", queue="video_queue", name="a")
+    def stray(event):
+        Group.objects.using("other").create(name="far away")
+
+    publish("video.upload")
+
+    with pytest.warns(StrayWriteWarning, match="'other'"):
+        run_subscribers()

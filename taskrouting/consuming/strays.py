@@ -1,0 +1,49 @@
+"""Does a database handler write where its outcome does not commit? Then say so.
+
+``effects="database"`` promises that the handler's writes and its outcome commit together. That
+holds on the database of the ledger, and on no other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.db import connections
+
+from taskrouting import conf
+
+WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE")
+
+
+class StrayWriteWarning(UserWarning):
+    """A handler with ``effects="database"`` wrote to another database than ``DATABASE``."""
+
+
+@contextmanager
+def noticed(subscription: str) -> Iterator[None]:
+    """Warn of writes on other databases than the ledger's while the block runs."""
+    with ExitStack() as stack:
+        for alias in connections:
+            if alias != conf.current().database:
+                wrapper = _watch(subscription, alias)
+                stack.enter_context(connections[alias].execute_wrapper(wrapper))
+        yield
+
+
+def _watch(subscription: str, alias: str) -> Callable[..., Any]:
+    def watch(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+        if sql.lstrip()[:7].upper().startswith(WRITES):
+            warnings.warn(
+                f"Subscription {subscription!r} has effects='database' and wrote on database "
+                f"{alias!r}, which does not commit with its outcome on "
+                f"{conf.current().database!r}: after a crash that write may happen twice. Make it "
+                "idempotent and declare effects='external', or write where the ledger is.",
+                StrayWriteWarning,
+                stacklevel=2,
+            )
+        return execute(sql, *more)
+
+    return watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,10 +86,10 @@ class Broker:
         """
         if self.can.routes or (self.can.lists_bindings and not self.can.embedded):
             declared.remember(self.can.name, topology, using=self.database)
-        with self.exchange_conflicts(topology.exchange), connection.channel() as channel:
+        with self.exchange_conflicts(topology.exchange), self._channel(connection) as channel:
             self._declare_exchange(channel, topology)
         for queue in topology.queues:
-            with self.queue_conflicts(queue.name), connection.channel() as channel:
+            with self.queue_conflicts(queue.name), self._channel(connection) as channel:
                 self.declare_queue(channel, topology, queue)
                 self._bind(channel, topology, queue)
 
@@ -140,6 +140,10 @@ class Broker:
             f"Exchange {name!r}",
             "Name another in TASKROUTING['EXCHANGE'], or delete it and let us declare it anew.",
         )
+
+    def _channel(self, connection: Connection) -> AbstractContextManager[Any]:
+        """A channel to declare on: AMQP closes it over a conflict; on SQS a new one is slow."""
+        return connection.channel() if self.can.routes else nullcontext(connection.default_channel)
 
     def _declare_exchange(self, channel: Any, topology: Topology) -> None:
         declare_exchange(channel, topology.exchange)
@@ -223,6 +227,11 @@ def _defaults(name: str, settings: conf.Settings) -> dict[str, Any]:
             # worker held comes back soon; a copy too many is a DUPLICATE.
             "visibility_timeout": int(2 * settings.lease.total_seconds()),
             "unacked_restore_throttle": 1,
+            # Kombu's own names are one for all programs on the database, and so is the shortest
+            # visibility timeout among them.
+            "unacked_key": f"{settings.exchange}.unacked",
+            "unacked_index_key": f"{settings.exchange}.unacked_index",
+            "unacked_mutex_key": f"{settings.exchange}.unacked_mutex",
         }
     if name == "django":
         return {"lease": settings.lease, "alias": settings.database}

@@ -68,7 +68,7 @@ def of_database(alias: str) -> Routes:
 
 def of_connection(connection: Connection) -> Routes:
     """Routes of a virtual transport, by an open connection to it."""
-    channel = connection.channel()
+    channel = connection.default_channel
 
     def table(current: Topology) -> list[Binding]:
         return [

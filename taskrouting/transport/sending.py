@@ -109,7 +109,7 @@ class _QueueSender:
         self._connection = connection
         self._compression = compression
         with broker.faults(connection):
-            self._producer = Producer(connection.channel(), auto_declare=False)
+            self._producer = Producer(connection.default_channel, auto_declare=False)
 
     def send(self, messages: Sequence[Message]) -> list[Fate]:
         """Send each message to its queue; the transport cannot confirm more than the write."""

@@ -28,7 +28,7 @@ START_PATIENCE = 60
 RECORD_PATIENCE = 60
 
 #: How long (seconds) we wait between two looks.
-PAUSE = 0.1
+PAUSE = 0.2
 
 
 class JourneyFailed(Exception):

@@ -10,7 +10,8 @@
     ├── BrokerUnavailable       a fault of the installation: wait and try again, nothing is charged
     ├── TopologyConflict        a queue or exchange exists with other arguments
     ├── UnsupportedByTransport  this broker cannot do what was asked
-    └── LeaseLost               another worker runs this delivery now; nothing was recorded
+    ├── LeaseLost               another worker runs this delivery now; nothing was recorded
+    └── CannotRedrive           a dead letter cannot go round again; the message says what to do
 
     Verdict                     what a handler may raise to decide its own fate
     ├── Snooze                  not now: again after a delay, no attempt is counted
@@ -76,6 +77,10 @@ class UnsupportedByTransport(TaskroutingError):
 
 class LeaseLost(TaskroutingError):
     """The delivery's token was taken over by another worker; this one recorded nothing."""
+
+
+class CannotRedrive(TaskroutingError):
+    """A dead letter cannot be redriven, and is left as it was; the message says why and the fix."""
 
 
 class Verdict(Exception):

@@ -58,7 +58,7 @@ def keep_message(
         routing_key=message.routing_key,
         exchange=message.exchange,
         body=message.body,
-        headers=_plain(message.headers),
+        headers=_plain(message.wire_headers),
         properties=_plain(message.properties),
         content_type=message.content_type,
         content_encoding=message.content_encoding,

@@ -64,9 +64,9 @@ KNOWN = {
     "redis": REDIS,
     "rediss": REDIS,
     "sentinel": REDIS,
-    "sqs": Capabilities(name="sqs", durable=True, tells_redelivery=False),
-    "filesystem": Capabilities(name="filesystem", tells_redelivery=False, lists_bindings=True),
-    "memory": Capabilities(name="memory", shared=False, tells_redelivery=False),
+    "sqs": Capabilities(name="sqs", durable=True),
+    "filesystem": Capabilities(name="filesystem", lists_bindings=True),
+    "memory": Capabilities(name="memory", shared=False),
 }
 
 

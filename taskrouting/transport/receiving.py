@@ -237,10 +237,19 @@ def _redelivered(message: Any, info: Mapping[str, Any], headers: Mapping[str, An
     raw = getattr(message, "_raw", None)  # the virtual transports' flag is nowhere else
     return bool(
         info.get("redelivered")
+        or _times_received(info) > 1
         or headers.get("redelivered")
         or headers.get(REPEAT)
         or (isinstance(raw, dict) and raw.get("redelivered"))
     )
+
+
+def _times_received(info: Mapping[str, Any]) -> int:
+    """Read how often SQS has handed the message out; elsewhere nothing says so."""
+    try:
+        return int(info["sqs_message"]["Attributes"]["ApproximateReceiveCount"])
+    except (KeyError, TypeError, ValueError):
+        return 1
 
 
 def _body(message: Any) -> bytes:

@@ -1,0 +1,56 @@
+"""What does every promise need? One installation per transport, on a place of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance import places
+from tests.conformance.installation import Installation
+from tests.conformance.places import Place
+
+
+@pytest.fixture(scope="session")
+def sqs_url() -> Iterator[str]:
+    """The URL of an SQS that only this run uses."""
+    with places.sqs_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_settings(
+    postgres_database: str, django_db_setup: None, django_db_blocker: Any
+) -> dict[str, Any]:
+    """A PostgreSQL database with our tables, where the tests' own is SQLite."""
+    with django_db_blocker.unblock():
+        return places.migrated("postgresql", postgres_database)
+
+
+@pytest.fixture(scope="session")
+def sqlite_settings(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any
+) -> dict[str, Any]:
+    """An SQLite database with our tables, where the tests' own is PostgreSQL."""
+    file: Path = tmp_path_factory.mktemp("embedded") / "embedded.sqlite3"
+    with django_db_blocker.unblock():
+        return places.migrated("sqlite", f"sqlite:///{file}")
+
+
+@pytest.fixture(params=places.EVERYWHERE)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Each place of the list in turn; its database joins the test's, and is emptied after it."""
+    with places.place(request.param, request) as found:
+        databases = ["default", *({found.alias} - {"default"})]
+        request.node.add_marker(pytest.mark.django_db(transaction=True, databases=databases))
+        yield found
+
+
+@pytest.fixture
+def installation(place: Place, request: pytest.FixtureRequest) -> Iterator[Installation]:
+    """An installation at the place."""
+    request.getfixturevalue("transactional_db")  # not before the place's database is known
+    with Installation(place).in_force() as here:
+        yield here

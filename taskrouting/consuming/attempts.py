@@ -9,13 +9,10 @@ copy that was delivered before and may have taken its worker down.
 from __future__ import annotations
 
 import logging
-import threading
 from asyncio import CancelledError
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -23,21 +20,17 @@ from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 
 from taskrouting import conf, context, json_text, signals
-from taskrouting.dead_letters import records
-from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.events import Event
-from taskrouting.exceptions import Discard, InvalidEventData, LeaseLost, Reject, Snooze
+from taskrouting.exceptions import InvalidEventData, LeaseLost, Snooze
 from taskrouting.routing.subscriptions import Subscription
-from taskrouting.transport.messages import Arrival
 from taskrouting.transport.outage import Outage
 
 from . import claims, faults, ledger, strays, timeouts
 from .claims import Claim, Copy
-from .leases import Leases
+from .judging import Outcome, Reason, bury, judge
+from .site import Site, database, in_turn, isolate_on_commit
 
 logger = logging.getLogger("taskrouting.delivery")
-
-Reason = DeadLetter.Reason
 
 #: What a handler may raise; SystemExit and CancelledError end the handler, not the worker.
 HANDLER_ERRORS = (Exception, SystemExit, CancelledError)
@@ -47,41 +40,6 @@ SOON = timedelta(seconds=1)
 
 #: Longest result, in characters of JSON, that the ledger keeps.
 LONGEST_RESULT = 10_000
-
-#: SQLite has one writer: handlers that write take turns instead of waiting on its lock.
-_turn = threading.Lock()
-
-
-class Outcome(Enum):
-    """What became of one copy of an event for one subscription."""
-
-    HANDLED = "handled"
-    DUPLICATE = "duplicate"
-    RETRY = "retry"
-    SNOOZED = "snoozed"
-    DEAD = "dead"
-    DISCARDED = "discarded"
-
-    #: Another worker took the delivery over; nothing was recorded here.
-    LOST = "lost"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """Where deliveries run: the worker's name, its leases, and its way to the broker."""
-
-    worker: str
-
-    #: Hands a settled copy to the thread that owns the broker's socket.
-    acknowledge: Callable[[Arrival], None]
-
-    leases: Leases = field(default_factory=Leases)
-
-    #: ``OUTBOX_KEEP`` is ``"until_received"``: a row waits for us to say that we have it.
-    kept: bool = False
-
-    #: Set when the worker must leave, whatever still waits for the database.
-    leaving: threading.Event = field(default_factory=threading.Event)
 
 
 class Attempt:
@@ -236,40 +194,6 @@ class Attempt:
         return outcome
 
 
-def judge(claim: Claim, error: BaseException, started: datetime, worker: str) -> Outcome:
-    """Turn what the handler raised into an outcome, and write it in the open transaction."""
-    match error:
-        case LeaseLost():
-            raise error
-        case Snooze():
-            ledger.snooze(claim, error.delay)
-            return Outcome.SNOOZED
-        case Discard():
-            ledger.discard(claim, error.reason)
-            return Outcome.DISCARDED
-    described = ledger.described(error, claim, started, worker)
-    retry = claim.subscription.retry
-    if isinstance(error, Reject):
-        bury(claim, Reason.REJECTED, described)
-    elif retry.allows(_failure(error), claim.attempt):
-        ledger.retry(claim, described, retry.next_delay(claim.attempt))
-        return Outcome.RETRY
-    else:
-        bury(claim, Reason.EXHAUSTED, described)
-    return Outcome.DEAD
-
-
-def bury(claim: Claim, reason: Reason, error: dict[str, Any] | None) -> None:
-    """Record DEAD and keep the dead letter, in the open transaction."""
-    ledger.bury(claim, error)
-    crashed = (
-        f"Its worker fell silent {claim.crashes} times while it ran; MAX_CRASHES is "
-        f"{conf.current().max_crashes}."
-    )
-    text = error["traceback"] if error else crashed
-    records.keep_message(ledger.message_of(claim), reason, text, delivery=claim.delivery)
-
-
 def call(subscription: Subscription, argument: Any, cause: Event | None) -> Any:
     """Run the handler in the context of the event it handles; return what it returned."""
     with ExitStack() as stack:
@@ -287,30 +211,6 @@ def call(subscription: Subscription, argument: Any, cause: Event | None) -> Any:
             return async_to_sync(timeouts.awaited)(subscription, argument)
         stack.enter_context(timeouts.limit(subscription.timeout))
         return subscription.handler(argument)
-
-
-def database() -> str:
-    """The alias of ledger and dead letters."""
-    return conf.current().database
-
-
-def in_turn() -> AbstractContextManager[object]:
-    """Hold SQLite's one writer's place, where the ledger is in SQLite."""
-    return _turn if connections[database()].vendor == "sqlite" else nullcontext()
-
-
-def isolate_on_commit() -> None:
-    """Let an ``on_commit`` callback that raises be logged, and take no neighbour's along.
-
-    Django would drop the callbacks behind it, and report a committed handler as failed.
-    """
-    connection = connections[database()]
-    connection.run_on_commit = [(*entry[:2], True) for entry in connection.run_on_commit]
-
-
-def _failure(error: BaseException) -> Exception:
-    """A handler that calls ``sys.exit`` or is cancelled has failed like any other."""
-    return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
 
 def _writes_here(claim: Claim) -> bool:

@@ -18,18 +18,11 @@ from taskrouting.routing.subscriptions import Subscription
 from taskrouting.transport.messages import Arrival
 
 from . import claims, faults, ledger
-from .attempts import (
-    HANDLER_ERRORS,
-    Attempt,
-    Reason,
-    Site,
-    call,
-    database,
-    in_turn,
-    isolate_on_commit,
-)
+from .attempts import HANDLER_ERRORS, Attempt, call
 from .claims import Copy
 from .delivery import copy_of, open_message, settle
+from .judging import Reason
+from .site import Site, database, in_turn, isolate_on_commit
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,11 +171,7 @@ def _row(claim: Claim, columns: Sequence[str], worker: str, alias: str) -> list[
         token=claim.token,
         worker=worker[:255],
     )
-    field = Delivery._meta.get_field
-    return [
-        field(column).get_db_prep_save(getattr(row, column), connections[alias])
-        for column in columns
-    ]
+    return store.adapted(row, Delivery, columns, alias)
 
 
 def _key(copy: Copy) -> tuple[str, str, str]:

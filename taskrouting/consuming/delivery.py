@@ -27,8 +27,10 @@ from taskrouting.transport import receiving, store
 from taskrouting.transport.messages import RELAYED_AT, Arrival
 
 from . import faults, ledger
-from .attempts import Attempt, Outcome, Site, database
+from .attempts import Attempt
 from .claims import Copy
+from .judging import Outcome
+from .site import Site, database
 
 Reason = DeadLetter.Reason
 

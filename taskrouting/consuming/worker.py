@@ -7,19 +7,15 @@ ticks, sends heartbeats, and settles what the pool's threads have finished.
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import socket
 import threading
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from uuid import uuid4
 
 from django.db import DatabaseError, InterfaceError, connections
-from django.db.models.functions import Now
 
-from taskrouting import __version__, conf, signals
+from taskrouting import conf, signals
 from taskrouting.exceptions import BrokerUnavailable, ConfigurationError
 from taskrouting.policies import Batch
 from taskrouting.routing import topology
@@ -31,11 +27,11 @@ from taskrouting.transport.outage import Outage
 from taskrouting.transport.receiving import Receiver
 
 from . import batches, delivery, ledger
-from .attempts import Site
 from .faults import DatabaseAway
 from .leases import Heartbeat, Leases
-from .models import WorkerProcess
 from .pool import Pool, keep_connections
+from .presence import Presence
+from .site import Site
 
 logger = logging.getLogger("taskrouting.worker")
 
@@ -66,12 +62,13 @@ class Worker:
         Raises ConfigurationError for a queue that no subscription declares.
         """
         settings = conf.current()
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
         self._broker = broker
         self._queues = chosen(queues)
+        self._threads = threads or settings.threads
+        self._presence = Presence([each.name for each in self._queues], self._threads)
+        self.name = self._presence.name
         self._dead = broker.dead_letter_queue(topology.current())
         self._batched = {each.queue: each for each in registry if each.batch}
-        self._threads = threads or settings.threads
         self._prefetch = prefetch
         self._grace = grace if grace is not None else settings.shutdown_grace
         self._settled: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
@@ -101,7 +98,7 @@ class Worker:
         Returns whether everything was finished. What was not is handed over to other workers.
         """
         keep_connections()
-        heartbeat = Heartbeat(self._site.leases, self._beat)
+        heartbeat = Heartbeat(self._site.leases, self._presence.beat)
         heartbeat.start()
         names = [each.name for each in self._queues]
         signals.emit(signals.worker_started, Worker, worker=self.name, queues=names)
@@ -244,7 +241,7 @@ class Worker:
             pool.close()
         try:
             ledger.interrupt(self._site.leases.tokens())
-            WorkerProcess.objects.using(conf.current().database).filter(name=self.name).delete()
+            self._presence.leave()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("Could not say goodbye to the database: %s", error)
         connections.close_all()
@@ -262,20 +259,6 @@ class Worker:
 
     def _in_hand(self) -> bool:
         return self._busy() or bool(self._collected) or not self._settled.empty()
-
-    def _beat(self) -> None:
-        """Say that this process is alive."""
-        WorkerProcess.objects.using(conf.current().database).update_or_create(
-            name=self.name,
-            defaults={"seen_at": Now()},
-            create_defaults={
-                "host": socket.gethostname()[:255],
-                "pid": os.getpid(),
-                "version": __version__,
-                "queues": [each.name for each in self._queues],
-                "threads": self._threads,
-            },
-        )
 
 
 def chosen(names: Sequence[str] | None) -> list[topology.Queue]:

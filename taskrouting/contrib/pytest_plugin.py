@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def capture_events() -> Callable[[], AbstractContextManager[Published]]:
-    """Capture what a block publishes: ``with capture_events() as published: ...``."""
+    """Capture what a block publishes, for a ``with`` statement."""
     from . import testing  # Django is not configured yet when pytest loads the plugin
 
     return testing.capture_events

@@ -21,7 +21,8 @@ from django.db import connections, transaction
 
 from taskrouting import conf, signals, topics
 from taskrouting.consuming import batches, delivery
-from taskrouting.consuming.attempts import Outcome, Site
+from taskrouting.consuming.judging import Outcome
+from taskrouting.consuming.site import Site
 from taskrouting.events import Event
 from taskrouting.publishing import publisher
 from taskrouting.routing.subscriptions import registry

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -65,9 +66,7 @@ class _Process:
         self._relays = [Relay(here, alias) for alias in _aliases()] if plan.relay else []
 
     def run(self) -> int:
-        threads = [
-            self._thread(lambda relay=relay: relay.run(self._relays_stop)) for relay in self._relays
-        ]
+        threads = [self._thread(partial(each.run, self._relays_stop)) for each in self._relays]
         if self._plan.burst:
             self._thread(self._end_when_quiet)
         try:
@@ -104,8 +103,10 @@ class _Process:
         connections.close_all()
 
     def _quiet(self) -> bool:
-        parts = [*self._relays, *([self._worker] if self._worker else [])]
-        if any(part.quiet_for < QUIET for part in parts):
+        quiet = [relay.quiet_for for relay in self._relays]
+        if self._worker is not None:
+            quiet.append(self._worker.quiet_for)
+        if min(quiet, default=QUIET) < QUIET:
             return False
         try:
             return not any(store.is_due(using=alias) for alias in _aliases())

@@ -230,7 +230,7 @@ def _marked(row: Claimed) -> Claimed:
 
 
 def _resend(deliveries: int) -> timedelta:
-    return min(RESEND * 2 ** min(deliveries - 1, 20), LATEST_RESEND)
+    return min(RESEND * (1 << min(deliveries - 1, 20)), LATEST_RESEND)
 
 
 def _worst(fates: Sequence[Fate]) -> Fate:

@@ -90,7 +90,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
         self._queue_bind("", queue, None, queue)
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
-        return self._bindings().filter(exchange="", queue=queue).exists()
+        return bool(self._bindings().filter(exchange="", queue=queue).exists())
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: Any, queue: str) -> None:
         self._bindings().bulk_create(

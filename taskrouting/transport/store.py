@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import connections, router
+from django.db.models import Model
 from django.db.models.functions import Now
 
 from . import models, wakeup
@@ -80,7 +81,7 @@ def put(messages: Sequence[Message], *, using: str | None = None) -> None:
     columns = ", ".join((*PUT_COLUMNS, "available_at", "created_at", "deliveries"))
     for chunk in _chunks(messages, connections[alias]):
         rows = ", ".join([row] * len(chunk))
-        values = [value for message in chunk for value in _row(message, connections[alias])]
+        values = [value for message in chunk for value in _row(message, alias)]
         _execute(alias, f"INSERT INTO {TABLE} ({columns}) VALUES {rows}", values)
     wakeup.after_commit(alias)
 
@@ -220,13 +221,18 @@ def _execute(using: str, sql: str, values: Sequence[Any]) -> list[Any]:
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def _row(message: Message, connection: Any) -> list[Any]:
-    """Adapt one message to the database's types; the last value is its delay in seconds."""
-    fields = models.Message._meta
-    values = [
-        fields.get_field(column).get_db_prep_save(getattr(message, column), connection)
-        for column in PUT_COLUMNS
+def adapted(row: object, model: type[Model], columns: Sequence[str], using: str) -> list[Any]:
+    """Read ``columns`` of ``row`` in the types that the database of ``using`` takes."""
+    fields: Any = model._meta
+    return [
+        fields.get_field(column).get_db_prep_save(getattr(row, column), connections[using])
+        for column in columns
     ]
+
+
+def _row(message: Message, using: str) -> list[Any]:
+    """Adapt one message to the database's types; the last value is its delay in seconds."""
+    values = adapted(message, models.Message, PUT_COLUMNS, using)
     return [*values, message.delay.total_seconds()]
 
 

@@ -1,0 +1,79 @@
+"""What happens to what is no event, or what nobody wants? Nothing falls on the floor."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from taskrouting import (
+    publish,
+    subscribe,
+)
+from taskrouting.consuming import delivery
+from taskrouting.consuming.judging import Outcome
+from taskrouting.models import DeadLetter
+from tests.integration.copies import arrival, site
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("subscriptions")]
+
+BROKEN = [
+    (b"\xff\xfe", "application/json", "undecodable"),
+    (b"{", "application/json", "undecodable"),
+    (b'{"specversion": "1.0"}', "application/cloudevents+json", "undecodable"),
+    (b"<xml/>", "application/xml", "not_accepted"),
+    (b"\x80\x04N.", "application/x-python-serialize", "not_accepted"),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type", "reason"), BROKEN)
+def test_what_is_no_event_becomes_a_dead_letter_with_its_bytes(body, content_type, reason):
+    """Nothing falls on the floor: raw bytes, headers and the reason are kept, and it is settled."""
+    subscribe("video.#", queue="video_queue", name="a")(print)
+    here, acknowledged = site()
+
+    result = delivery.deliver(
+        arrival(body, content_type=content_type, headers={"x": b"\xff", "n": 1}), here
+    )
+
+    assert result == [Outcome.DEAD]
+    letter = DeadLetter.objects.get()
+    assert (bytes(letter.body), letter.reason, letter.queue) == (body, reason, "video_queue")
+    assert letter.headers["n"] == 1
+    assert letter.error
+    assert len(acknowledged) == 1
+
+
+def test_a_message_nobody_on_the_queue_wants_is_kept():
+    """A binding that outlived its subscription loses nothing."""
+    subscribe("video.upload", queue="video_queue", name="a")(print)
+    here, _ = site()
+
+    delivery.deliver(arrival(b"{}", routing_key="video.gone"), here)
+
+    letter = DeadLetter.objects.get()
+    assert letter.reason == "unmatched"
+    assert "video.gone" in letter.error and "a" in letter.error
+
+
+def test_a_message_over_the_size_limit_is_kept_unread(settings):
+    """``MAX_MESSAGE_BYTES`` holds for what arrives, too."""
+    settings.TASKROUTING = {"MAX_MESSAGE_BYTES": 100}
+    subscribe("video.#", queue="video_queue", name="a")(print)
+    here, _ = site()
+
+    delivery.deliver(arrival(json.dumps("x" * 200).encode()), here)
+
+    assert "MAX_MESSAGE_BYTES" in DeadLetter.objects.get().error
+
+
+def test_an_event_nobody_wants_is_a_dead_letter(settings, run_subscribers):
+    """Unroutable is noticed where it happens."""
+    settings.TASKROUTING = {"AUDIT": {"queue": None}}
+    event = publish("nobody.listens")
+    letter = DeadLetter.objects.get()
+    assert (letter.reason, letter.event_id) == ("unroutable", event.id)
+
+    settings.TASKROUTING = {"AUDIT": {"queue": None}, "UNROUTED": "ignore"}
+    publish("nobody.listens")
+    assert DeadLetter.objects.count() == 1

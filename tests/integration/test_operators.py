@@ -33,12 +33,10 @@ class Handler:
         subscribe("video.#", queue="video_queue", name=name, retry=retry)(self)
 
     def __call__(self, event: object) -> None:
+        """Handle the event, or reject it."""
         self.calls += 1
         if self.broken:
             raise Reject("the codec is missing")
-
-    __module__ = __name__
-    __qualname__ = "Handler"
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,21 +21,14 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @pytest.fixture
-def depot():
+def depot() -> Iterator[None]:
     """Know the depot's subscriptions here too, so that a publish finds their queues."""
-    from taskrouting.consuming.models import Delivery as _  # noqa: F401
-    from tests.depot import subscribers
-
-    for handler, name, queue, effects in (
-        (subscribers.write, "depot.write", "write_queue", "database"),
-        (subscribers.call, "depot.call", "call_queue", "external"),
-    ):
-        from taskrouting import subscribe
-
-        subscribe(f"{name}.#", queue=queue, name=name, effects=effects)(handler)
+    ours = {each.name: each for each in registry}
+    importlib.reload(importlib.import_module("tests.depot.subscribers"))
     yield
-    registry.remove("depot.write")
-    registry.remove("depot.call")
+    for each in registry:
+        if each.name not in ours:
+            registry.remove(each.name)
 
 
 def handled(count: int) -> bool:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.utils import timezone
 
 from taskrouting import conf, events
 from taskrouting.exceptions import ConfigurationError, InvalidEventData
@@ -77,17 +76,6 @@ def source_is_usable(settings: conf.Settings) -> Iterator[CheckMessage]:
             f"TASKROUTING['SOURCE'] cannot be the source of an event: {error}",
             hint="Name the project, for example 'shop' or 'https://shop.example'.",
             id="taskrouting.E016",
-        )
-
-
-@check
-def time_zones_are_used(settings: conf.Settings) -> Iterator[CheckMessage]:
-    """E017: an event's time is an instant, which Django then refuses to keep."""
-    if timezone.is_naive(timezone.now()):
-        yield Error(
-            "USE_TZ is False; the time of an event could not be recorded.",
-            hint="Set USE_TZ = True.",
-            id="taskrouting.E017",
         )
 
 

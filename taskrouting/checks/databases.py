@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.db import connections, router
+from django.utils import timezone
 
 from taskrouting import conf
 from taskrouting.exceptions import ConfigurationError
@@ -99,6 +100,18 @@ def router_lets_tables_be_made(settings: conf.Settings) -> Iterator[CheckMessage
                 "TASKROUTING['DATABASE'] or ['OUTBOX_DATABASES'] wants them.",
                 hint="Let allow_migrate() of DATABASE_ROUTERS return None for 'taskrouting'.",
                 id="taskrouting.E010",
+            )
+
+
+@check
+def instants_can_be_kept(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """E017: the time of an event is an instant, which Django would refuse to write."""
+    for alias in aliases(settings):
+        if timezone.is_naive(timezone.now()) and not connections[alias].features.supports_timezones:
+            yield Error(
+                f"USE_TZ is False, and without it the database {alias!r} takes no instants.",
+                hint="Set USE_TZ = True.",
+                id="taskrouting.E017",
             )
 
 

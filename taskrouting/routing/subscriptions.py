@@ -160,7 +160,7 @@ def subscribe(
                 retry=_kind(retry, Retry, identity) or Retry(),
                 effects=_effects(effects, batch, identity),
                 batch=_kind(batch, Batch, identity),
-                timeout=None if timeout is None else as_duration(timeout, f"{identity}: timeout"),
+                timeout=_timeout(timeout, identity),
             )
         )
         return handler
@@ -244,6 +244,12 @@ def _kind(value: P | None, kind: type[P], identity: str) -> P | None:
         f"Subscription {identity!r}: {kind.__name__.lower()} is {value!r}; give a "
         f"taskrouting.{kind.__name__}."
     )
+
+
+def _timeout(value: Duration | None, identity: str) -> timedelta | None:
+    if value is None:
+        return None
+    return as_duration(value, f"Subscription {identity!r}: timeout")
 
 
 def _reloaded(known: Handler, handler: Handler) -> bool:

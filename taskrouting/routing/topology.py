@@ -109,7 +109,12 @@ def covers(wide: str, narrow: str) -> bool:
 
     True is a proof; False may miss a case (``*.#`` covers ``#.*``), which costs one binding.
     """
-    return _covers(tuple(wide.split(".")), tuple(narrow.split(".")))
+    return _covers(_words(wide), _words(narrow))
+
+
+def _words(pattern: str) -> tuple[str, ...]:
+    """Split at the dots; the empty pattern has no words."""
+    return tuple(pattern.split(".")) if pattern else ()
 
 
 @lru_cache(maxsize=4096)

@@ -6,6 +6,14 @@
     def video_data(video):
         return {"title": video.title}
 
+The data may hold all that ``DjangoJSONEncoder`` knows: dates, decimals, UUIDs. An update adds
+``changed`` to it, for every field that differs::
+
+    {"title": "Cat", "changed": {"status": {"old": "new", "new": "ready"}}}
+
+A field named in ``SENSITIVE`` is ``{"old": None, "new": None, "hidden": True}``. A proxy's rows
+are its model's; of a child by inheritance a capture of the parent hears the parent's part.
+
 ``save_base`` of the model runs in a transaction, so that row and event commit together in
 autocommit mode too, where Django sends ``post_save`` after its own commit. Not captured, because
 Django tells nobody: many-to-many changes, raw SQL, ``on_delete=SET_NULL`` and the database's own
@@ -53,49 +61,37 @@ def publishes(
 ) -> Callable[[D], D]:
     """Publish an event, with what the decorated function returns, when a ``model`` row is written.
 
-    ``model`` is a class or ``"app.Model"``; its proxies count too, and its children by inheritance
-    for the part of them that is a ``model``. ``created``, ``updated`` and ``deleted`` are routing
-    keys, or format strings over the instance (``"order.{status}"``), every value made one word.
-    The function's value may hold all that ``DjangoJSONEncoder`` knows: dates, decimals, UUIDs.
-    A deleted instance is still whole, with its relations, when the function sees it.
-
-    An update adds ``changed`` to the data, which must be a dict: ``{"status": {"old": "new",
-    "new": "paid"}}`` for every field that differs, or for those of ``fields`` alone; a field named
-    in ``SENSITIVE`` is ``{"old": None, "new": None, "hidden": True}``. No change, no event.
+    ``model`` is a class or ``"app.Model"``. ``created``, ``updated`` and ``deleted`` are routing
+    keys or format strings over the instance, whose every value becomes one word. An update is a
+    change of any field, or of ``fields``; its data must be a dict, and gets ``changed`` added. A
+    deleted instance is still whole, with its relations, when the function sees it.
     ``when(instance, changed)`` may say no; ``subject(instance)`` replaces ``"shop.order/42"``.
 
     The event joins the transaction of the write, on its database; an event that cannot be
     published (InvalidEventData, InvalidRoutingKey, ConfigurationError) fails the write. Raises
     ConfigurationError or InvalidRoutingKey where it is declared.
     """
+    capture = functools.partial(
+        Capture,
+        created=created,
+        updated=updated,
+        deleted=deleted,
+        fields=fields,
+        when=when,
+        subject=subject,
+    )
 
     def declare(data: D) -> D:
-        def register(found: type[Model]) -> None:
-            registry.add(
-                Capture(
-                    model=declarations.check_model(found),
-                    data=data,
-                    created=declarations.check_key(created, found),
-                    updated=declarations.check_key(updated, found),
-                    deleted=declarations.check_key(deleted, found),
-                    fields=declarations.check_fields(fields, found),
-                    when=when,
-                    subject=subject,
-                )
-            )
-            _watch(found)
-
-        declarations.check_data(data)
-        _when_loaded(model, register)
+        _when_loaded(model, lambda found: _register(capture(model=found, data=data)))
         return data
 
-    if created is updated is deleted is None:
-        raise ConfigurationError(
-            f"@publishes({model!r}) publishes nothing: give created=, updated= or deleted=."
-        )
-    if fields is not None and updated is None:
-        raise ConfigurationError(f"@publishes({model!r}): fields= says nothing without updated=.")
     return declare
+
+
+def _register(capture: Capture) -> None:
+    """Capture from now on."""
+    registry.add(declarations.checked(capture))
+    _watch(capture.model)
 
 
 def _when_loaded(model: type[Model] | str, register: Callable[[type[Model]], None]) -> None:
@@ -263,7 +259,7 @@ def _publish_saved(save: _Save) -> None:
         else:
             before = save.before.get(capture.table, {})
             drafts += capture.modified(instance, before, fields[capture])
-    publish(drafts, save.using)
+    publish_all(drafts, save.using)
 
 
 def _publish_removed(*, sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
@@ -277,10 +273,10 @@ def _publish_removed(*, sender: type[Model], instance: Model, using: str, **kwar
     captures = [c for c in registry.of(sender) if c.deleted and c.table is table]
     if captures and changes.locked_rows(changes.table(sender, using).filter(pk=instance.pk), []):
         drafts = [draft for capture in captures for draft in capture.removed(instance)]
-        publish(drafts, using)
+        publish_all(drafts, using)
 
 
-def publish(drafts: list[Draft], using: str) -> None:
+def publish_all(drafts: list[Draft], using: str) -> None:
     """Publish ``drafts`` with one INSERT; a database may do without an outbox if there are none."""
     if drafts:
         publisher.publish_many(drafts, using=using)

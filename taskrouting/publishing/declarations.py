@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from django.db.models import Field, Model
@@ -30,8 +30,8 @@ class Capture:
     updated: str | None = None
     deleted: str | None = None
 
-    #: Names of the only fields whose change is an update; ``None``: all.
-    fields: frozenset[str] | None = None
+    #: The only fields whose change is an update; ``None``: all.
+    fields: Collection[str] | None = None
 
     #: Asked with the instance and what changed; a false answer means no event.
     when: Callable[[Any, Changed], bool] | None = None
@@ -151,11 +151,38 @@ class Registry:
 registry = Registry()
 
 
-def check_model(model: type[Model]) -> type[Model]:
-    """Return ``model`` if Django tells when a row of it is saved.
+def checked(capture: Capture) -> Capture:
+    """Return ``capture``, its fields by their proper names, if it can work.
 
-    Raises ConfigurationError saying which model to name instead.
+    Raises ConfigurationError or InvalidRoutingKey naming what cannot, and the fix.
     """
+    _check_data(capture.data)
+    _check_model(capture.model)
+    routing_keys = (capture.created, capture.updated, capture.deleted)
+    label = capture.model._meta.label
+    if routing_keys == (None, None, None):
+        raise ConfigurationError(
+            f"@publishes({label}) publishes nothing: give created=, updated= or deleted=."
+        )
+    if capture.fields is not None and capture.updated is None:
+        raise ConfigurationError(f"@publishes({label}): fields= says nothing without updated=.")
+    for key in routing_keys:
+        if key is not None:
+            keys.validate(key, capture.model)
+    return replace(capture, fields=_field_names(capture.fields, capture.model))
+
+
+def _check_data(data: Callable[[Any], Any]) -> None:
+    """Refuse a function that could not answer while a row is being written."""
+    if not callable(data) or inspect.iscoroutinefunction(data):
+        raise ConfigurationError(
+            f"@publishes decorates a plain function of one instance, not {data!r}: it runs inside "
+            "the transaction of the write, where nothing can be awaited."
+        )
+
+
+def _check_model(model: type[Model]) -> None:
+    """Refuse a model of which Django does not tell when a row is saved."""
     options = model._meta
     if options.abstract:
         fault = "is abstract and has no rows; name the models made from it"
@@ -164,20 +191,12 @@ def check_model(model: type[Model]) -> type[Model]:
     elif options.auto_created:
         fault = "is made by a ManyToManyField, which saves without a signal; give it a through="
     else:
-        return model
+        return
     raise ConfigurationError(f"@publishes: {options.label} {fault}.")
 
 
-def check_key(key: str | None, model: type[Model]) -> str | None:
-    """Return ``key`` if instances of ``model`` can be published under it, or there is none."""
-    return None if key is None else keys.validate(key, model)
-
-
-def check_fields(names: Collection[str] | None, model: type[Model]) -> frozenset[str] | None:
-    """Return the names of the concrete fields that ``names`` means (``customer_id`` is one too).
-
-    Raises ConfigurationError naming the field that ``model`` has not.
-    """
+def _field_names(names: Collection[str] | None, model: type[Model]) -> frozenset[str] | None:
+    """Return the names of the fields meant by ``names``, where ``customer_id`` is ``customer``."""
     if names is None:
         return None
     if isinstance(names, str) or not names:
@@ -195,12 +214,3 @@ def check_fields(names: Collection[str] | None, model: type[Model]) -> frozenset
                 f"change; it has {', '.join(sorted(set(known.values())))}."
             )
     return frozenset(known[name] for name in names)
-
-
-def check_data(data: Callable[[Any], Any]) -> None:
-    """Refuse a function that could not answer while a row is being written."""
-    if not callable(data) or inspect.iscoroutinefunction(data):
-        raise ConfigurationError(
-            f"@publishes decorates a plain function of one instance, not {data!r}: it runs inside "
-            "the transaction of the write, where nothing can be awaited."
-        )

@@ -58,7 +58,7 @@ class EventQuerySet(QuerySet[M]):
             if captures:
                 changes.read_back(made, self.db)
                 drafts = [draft for each in made for c in captures for draft in c.inserted(each)]
-                capture.publish(drafts, self.db)
+                capture.publish_all(drafts, self.db)
         return made
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]  # for Django's templates
@@ -108,7 +108,7 @@ class EventQuerySet(QuerySet[M]):
             for each in captures
             for draft in each.modified(instance, before[instance.pk], each.observed(written))
         ]
-        capture.publish(drafts, self.db)
+        capture.publish_all(drafts, self.db)
 
     def _refuse_conflicts(self, captures: list[Capture], ignore: bool, update: bool) -> None:
         if (ignore and any(c.created for c in captures)) or (

@@ -8,8 +8,11 @@ import uuid
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import get_user_model, login
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import models
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, RequestFactory
+from django.test.utils import isolate_apps
 from django.urls import path
 
 from taskrouting import context, publish
@@ -100,6 +103,14 @@ def actors():
     return [event.actor for event in published()]
 
 
+def actor_of(**attributes):
+    """Who acts in a request with these attributes."""
+    request = RequestFactory().get("/")
+    vars(request).update(attributes)
+    answer = ActorMiddleware(lambda request: HttpResponse(context.current().actor or "nobody"))
+    return answer(request).content.decode()
+
+
 def test_the_logged_in_user_is_the_actor(client, ana):
     """An event says who asked for it, readable and exact."""
     client.force_login(ana)
@@ -126,26 +137,30 @@ def test_whoever_logs_in_acts_from_then_on(client, ana):
 
 def test_a_users_name_may_be_longer_than_an_event_keeps():
     """The name is cut; no save fails for it."""
-    user = get_user_model()(pk=7, username="a" * 500)
-    request = RequestFactory().get("/")
-    request.user = user
-    seen = []
+    actor = actor_of(user=get_user_model()(pk=7, username="a" * 500))
 
-    ActorMiddleware(lambda request: seen.append(context.current().actor) or HttpResponse())(request)
+    assert actor.startswith("auth.user:7 (aaa")
+    assert len(actor) == 255
 
-    assert seen == [f"auth.user:7 ({'a' * 242}"]
-    assert len(seen[0]) == 255
+
+@isolate_apps("tests.shop")
+def test_a_project_may_have_users_of_its_own():
+    """The actor is named by the model's own label and by what it calls a user name."""
+
+    class Member(AbstractBaseUser):
+        email = models.EmailField()
+        USERNAME_FIELD = "email"
+
+        class Meta:
+            app_label = "shop"
+
+    ana = Member(pk=7, email="ana@example.com")
+    assert actor_of(user=ana) == "shop.member:7 (ana@example.com)"
 
 
 def test_a_request_without_users_is_served():
     """The middleware works where nobody installed authentication."""
-    seen = []
-
-    ActorMiddleware(lambda request: seen.append(context.current().actor) or HttpResponse())(
-        RequestFactory().get("/")
-    )
-
-    assert seen == [None]
+    assert actor_of() == "nobody"
 
 
 @pytest.mark.parametrize("given", ["r-1", "a b", "x" * 200])

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 
 from tests.published import capturing, published, routing_keys, somebody_waits_for_us
-from tests.shop.models import Coupon, ExpressOrder, Gift, Line, Order
+from tests.shop.models import Line, Order
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -85,59 +85,6 @@ def test_a_deletion_that_is_rolled_back_is_no_event():
 
     assert published() == []
     assert Order.objects.exists()
-
-
-def test_a_deleted_child_is_one_event_for_each_captured_model():
-    """The rows of child and parent both go, and each is told once."""
-    gift = Gift.objects.create(number="A1", wish="a pen")
-    with capturing(Order, deleted="order"), capturing(Gift, deleted="gift"):
-        gift.delete()
-
-    assert sorted(routing_keys()) == ["gift", "order"]
-
-
-def test_a_parent_that_is_kept_is_not_deleted():
-    """``keep_parents`` deletes the child's row only."""
-    gift = Gift.objects.create(number="A1", wish="a pen")
-    with capturing(Order, deleted="order"), capturing(Gift, deleted="gift"):
-        gift.delete(keep_parents=True)
-
-    assert routing_keys() == ["gift"]
-    assert Order.objects.exists()
-
-
-def test_a_row_deleted_by_a_proxy_is_deleted():
-    """A capture of the model hears its proxies."""
-    Order.objects.create(number="A1")
-    with capturing(Order, deleted="order"), capturing(ExpressOrder, deleted="express"):
-        ExpressOrder.objects.get().delete()
-
-    assert sorted(routing_keys()) == ["express", "order"]
-
-
-def test_a_proxy_written_later_is_heard_too():
-    """Subclasses that Django loads after the capture was declared are watched as well."""
-    with capturing(Order, created="order.created", deleted="order.deleted"):
-
-        class LateOrder(Order):
-            class Meta:
-                app_label = "shop"
-                proxy = True
-
-        LateOrder.objects.create(number="A1").delete()
-
-    assert routing_keys() == ["order.created", "order.deleted"]
-
-
-def test_models_that_are_not_captured_keep_djangos_fast_delete(django_assert_num_queries):
-    """Only models with a deleted event pay for it."""
-    Coupon.objects.bulk_create([Coupon(), Coupon()])
-    with (
-        capturing(Coupon, created="coupon.created"),
-        capturing(Order, deleted="order.deleted"),
-        django_assert_num_queries(1),
-    ):
-        Coupon.objects.all().delete()
 
 
 @pytest.mark.django_db(transaction=True)

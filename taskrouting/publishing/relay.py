@@ -54,8 +54,9 @@ SAFETY_POLL = 1.0
 #: A nack means that the broker is full.
 BACKPRESSURE = timedelta(seconds=1)
 
-#: When a message kept until received is sent again; doubles each time up to the second figure.
-RESEND, LATEST_RESEND = timedelta(minutes=5), timedelta(hours=1)
+#: When a message kept until received is sent again, in leases: the broker's own redelivery of what
+#: a dead worker held comes first. Doubles each time, up to the second figure.
+RESEND, LATEST_RESEND = 5, timedelta(hours=1)
 
 
 class Relay:
@@ -230,7 +231,8 @@ def _marked(row: Claimed) -> Claimed:
 
 
 def _resend(deliveries: int) -> timedelta:
-    return min(RESEND * (1 << min(deliveries - 1, 20)), LATEST_RESEND)
+    first = RESEND * conf.current().lease
+    return min(first * (1 << min(deliveries - 1, 20)), LATEST_RESEND)
 
 
 def _worst(fates: Sequence[Fate]) -> Fate:

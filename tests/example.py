@@ -151,6 +151,11 @@ class Site:
         assert "Log out" in page.text, page.errors
         return browser
 
+    def python(self, code: str) -> None:
+        """Run ``code`` in a shell of the site."""
+        done = manage("shell", "--command", code, env=self.env)
+        assert done.returncode == 0, done.stdout
+
     def work(self) -> str:
         """Let a worker handle all that waits; return what it said."""
         done = manage("run_router_worker", "--burst", env=self.env)

@@ -34,7 +34,7 @@ class VideoAdmin(VideoModelAdmin):
     list_select_related = ("owner",)
     search_fields = ("title", "id")
     readonly_fields = (
-        "id", "state", "error", "poster", "rendition", "duration", "width", "height", "codec",
-        "created_at",
+        "id", "size", "state", "error", "poster", "rendition",
+        "duration", "width", "height", "codec", "created_at",
     )  # fmt: skip
     inlines = (NoteInline,)

@@ -25,7 +25,7 @@ def video_data(video: Video) -> dict[str, Any]:
         "video": str(video.pk),
         "title": video.title,
         "file": video.filename,
-        "size": video.file.size,
+        "size": video.size,
         "owner": video.owner_id,
     }
 

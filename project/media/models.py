@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
@@ -51,6 +51,7 @@ class Video(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     title = models.CharField(max_length=200)
     file = models.FileField(upload_to=upload_to, max_length=255)
+    size = models.PositiveBigIntegerField(editable=False, help_text="Of the file, in bytes.")
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="videos"
     )
@@ -72,6 +73,12 @@ class Video(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; the size of a new video is noted, since its file may be gone when it is asked."""
+        if self._state.adding:
+            self.size = self.file.size
+        super().save(*args, **kwargs)
 
     def get_absolute_url(self) -> str:
         """The page of this video."""

@@ -118,6 +118,36 @@ def test_a_file_that_is_no_video_fails_with_the_reason_on_its_page(
     assert "This file is not a video" in browser.get("").text
 
 
+LAST_ATTEMPT = """
+from datetime import timedelta
+from django.utils import timezone
+from taskrouting import Event, signals
+signals.emit(
+    signals.delivery_finished, Event,
+    event=Event(
+        id="1", type="video.upload", source="project", time=timezone.now(), data={"video": "KEY"}
+    ),
+    subscription="transcode", queue="video_queue", attempt=5, outcome="dead",
+    duration=timedelta(), error=OSError("No space left on device"),
+)
+"""
+
+
+def test_a_video_that_we_cannot_work_on_does_not_wait_for_ever(
+    site: example.Site, browser: Browser, video: Path
+) -> None:
+    """When the last attempt has failed, the page says that it is not the file's fault."""
+    page = upload(browser, video)
+    key = page.url.rstrip("/").rpartition("/")[2]
+    (site.media / "uploads" / key / video.name).unlink()
+    assert "FileNotFoundError" in site.work()
+    assert browser.get(page.url).find(r'class="state (\w+)"') == "processing"
+    site.python(LAST_ATTEMPT.replace("KEY", key))
+    page = browser.get(page.url)
+    assert page.find(r'class="state (\w+)"') == "failed"
+    assert "It is not your file." in page.find(r'<p class="error">(.*)</p>')
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [("notes.txt", b"words", "not allowed"), ("empty.mp4", b"", "empty")],

@@ -37,5 +37,5 @@ class Command(BaseCommand):
         if not 1 <= older_than <= MOST_DAYS:
             raise CommandError(f"--older-than is {older_than}; give 1 to {MOST_DAYS} days.")
         age = timedelta(days=older_than)
-        self.stdout.write(f"{deliveries.prune(age)} deliveries deleted.")
-        self.stdout.write(f"{dead_letters.prune(age)} dead letters deleted.")
+        self.stdout.write(f"Deliveries deleted: {deliveries.prune(age)}.")
+        self.stdout.write(f"Dead letters deleted: {dead_letters.prune(age)}.")

@@ -49,7 +49,7 @@ class Command(BaseCommand):
         letters = DeadLetter.objects.using(conf.current().database)
         chosen = letters.filter(resolved_at=None, **filters).order_by("pk")
         if dry_run:
-            self.stdout.write(f"{chosen.count()} dead letters would be redriven.")
+            self.stdout.write(f"Dead letters that would be redriven: {chosen.count()}.")
         else:
             self._redrive(chosen)
 
@@ -64,6 +64,6 @@ class Command(BaseCommand):
             except TaskroutingError as error:
                 refused += 1
                 self.stderr.write(f"Dead letter {key}: {error}")
-        self.stdout.write(f"{redriven} dead letters redriven.")
+        self.stdout.write(f"Dead letters redriven: {redriven}.")
         if refused:
-            raise CommandError(f"{refused} dead letters could not be redriven.")
+            raise CommandError(f"Dead letters that could not be redriven: {refused}.")

@@ -71,6 +71,7 @@ def test_a_video_is_uploaded_worked_on_and_shown(site: example.Site, browser: Br
     assert "Ready to watch: 5.3 seconds, 1280 × 720, h264." in page.text
     assert "caused by <code>video.upload</code>" in page.text
     assert "transcode: handled" in page.text
+    assert browser.get(page.find(r'href="(/admin/taskrouting/auditlog/\d+/change/)"')).status == 200
     assert browser.get(page.find(r'poster="([^"]+)"')).body[:3] == b"\xff\xd8\xff"
     assert browser.get(page.find(r'<source src="([^"]+)"')).body[4:8] == b"ftyp"
     assert "A big rabbit" in site.visitor().get("").text
@@ -116,6 +117,24 @@ def test_a_file_that_is_no_video_fails_with_the_reason_on_its_page(
     assert "video.failed" in page.text
     assert "transcode: dead" in page.text
     assert "This file is not a video" in browser.get("").text
+
+
+TOPOLOGY = """
+from taskrouting.models import Binding
+from taskrouting.routing import topology
+implied = topology.current()
+bound = sorted((each.pattern, each.queue) for each in implied.bindings)
+assert bound == [("#", "audit_queue"), ("video.#", "video_queue")], bound
+assert implied.exchange == "media_exchange", implied.exchange
+stored = set(Binding.objects.filter(exchange="media_exchange").values_list("pattern", "queue"))
+assert stored == set(bound), stored
+"""
+
+
+def test_the_queues_are_bound_as_the_code_says_and_to_nothing_else(site: example.Site) -> None:
+    """What the narrower subscriptions of a queue want is not bound beside what covers it."""
+    site.work()
+    site.python(TOPOLOGY)
 
 
 LAST_ATTEMPT = """

@@ -46,7 +46,10 @@ class Command(BaseCommand):
         place = home.current() or home.start_anew(home.prepare(into))
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         call_command("migrate", verbosity=0)
-        run = Run(home=place, write=self.stdout.write, paint=Paint.on(sys.stdout))
+        paint = Paint.on(sys.stdout)
+        if not paint.enabled:
+            self.stderr.style_func = None
+        run = Run(home=place, write=self.stdout.write, paint=paint)
         try:
             missing = run.go(video)
         except journey.JourneyFailed as error:

@@ -10,6 +10,9 @@ import base64
 from queue import Empty
 from typing import Any
 
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 from kombu.transport import virtual
 from kombu.transport.virtual.exchange import TopicExchange as KombuTopicExchange
 
@@ -127,10 +130,32 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
         bindings = self._bindings().filter(exchange=exchange).values_list("pattern", "queue")
         return [(pattern, None, queue) for pattern, queue in bindings]
 
-    def basic_consume(self, *args: Any, **kwargs: Any) -> None:
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any
+    ) -> None:
         """Start a consumer, and look for what already waits for it."""
-        super().basic_consume(*args, **kwargs)
+        deliver = self._settling(callback) if no_ack else callback
+        super().basic_consume(queue, False, deliver, consumer_tag, **kwargs)
         self.connection.look_at = 0.0
+
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+        """Take one message, if one is due; with ``no_ack`` it is settled at once."""
+        message = super().basic_get(queue, **kwargs)
+        if message is not None and no_ack:
+            self.basic_ack(message.delivery_tag)
+        return message
+
+    def basic_publish(
+        self, message: dict[str, Any], exchange: str, routing_key: str, **kwargs: Any
+    ) -> None:
+        """Put the message into every queue that wants it, or into none."""
+        with transaction.atomic(using=self.alias):
+            super().basic_publish(message, exchange, routing_key, **kwargs)
+
+    def exchange_delete(self, exchange: str, if_unused: bool = False, **kwargs: Any) -> None:
+        """Delete the bindings; the queues and what is in them stay, as on RabbitMQ."""
+        self._bindings().filter(exchange=exchange).exclude(exchange="").delete()
+        self.state.exchanges.pop(exchange, None)
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         store.put([self._to_store(queue, message)], using=self.alias)
@@ -157,11 +182,24 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
             raise Empty
 
     def _size(self, queue: str) -> int:
-        return models.Message.objects.using(self.alias).filter(queue=queue, claim=None).count()
+        return int(self._ready(queue).count())
 
     def _purge(self, queue: str) -> int:
-        waiting = models.Message.objects.using(self.alias).filter(queue=queue, claim=None)
-        return waiting.delete()[0]
+        return int(self._ready(queue).delete()[0])
+
+    def _ready(self, queue: str) -> Any:
+        """What nobody holds in a queue: never claimed, given back, or its claim has lapsed."""
+        ready = Q(claim=None) | Q(available_at__lte=Now())
+        return models.Message.objects.using(self.alias).filter(ready, queue=queue)
+
+    def _settling(self, callback: Any) -> Any:
+        """Settle a message before it is delivered: nobody will do it afterwards."""
+
+        def deliver(message: Any) -> Any:
+            self.basic_ack(message.delivery_tag)
+            return callback(message)
+
+        return deliver
 
     def queue_delete(
         self, queue: str, if_unused: bool = False, if_empty: bool = False, **kwargs: Any

@@ -3,7 +3,7 @@
 Durable, at-least-once, shared by processes, nothing to install. Messages are rows of the store;
 a delivery is a claim with a lease, an acknowledgement deletes the claimed row, a requeue makes it
 due again in the queue it came from (``channel.py``). Inside taskrouting the database is the alias
-that the setting ``DATABASE`` names; elsewhere ``kombu.Connection("django://reports")`` names it itself.
+that the setting ``DATABASE`` names; elsewhere ``kombu.Connection("django://reports")`` names it.
 """
 
 from __future__ import annotations

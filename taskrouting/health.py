@@ -50,7 +50,7 @@ class BrokerHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxHealth:
-    """What waits to leave one database; ``error`` where that cannot be reached."""
+    """What waits to leave one database; ``error`` where that cannot be read."""
 
     database: str
     waiting: Count | None = None

@@ -58,7 +58,7 @@ def _lines(found: Health) -> Iterator[str]:
 
 def _outbox(outbox: OutboxHealth) -> str:
     if outbox.error:
-        return f"{outbox.database}: NOT reachable: {outbox.error}"
+        return f"{outbox.database}: NOT readable: {outbox.error}"
     oldest = f", the oldest for {_length(outbox.oldest)}" if outbox.oldest is not None else ""
     return f"{outbox.database}: {outbox.waiting} waiting{oldest}"
 

@@ -12,6 +12,7 @@ settle     the broker's copy is acknowledged, when everything above is committed
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,8 @@ from .attempts import Attempt
 from .claims import Copy
 from .judging import Outcome
 from .site import Site, database
+
+logger = logging.getLogger("taskrouting.delivery")
 
 Reason = DeadLetter.Reason
 
@@ -153,9 +156,15 @@ def forward(copies: list[Copy], arrival: Arrival, site: Site) -> list[Copy]:
 
 
 def settle(arrival: Arrival, event: Event, site: Site) -> None:
-    """Everything is committed: let the outbox row go, where one waits for us, and acknowledge."""
+    """Everything is committed: let the outbox row go, where one waits for us, and acknowledge.
+
+    A row that cannot go now is sent again; its copy is a duplicate, and lets the row go then.
+    """
     if site.kept:
-        faults.resolutely(lambda: _forget_row(arrival, event))
+        try:
+            faults.resolutely(lambda: _forget_row(arrival, event))
+        except faults.DatabaseAway as error:
+            logger.warning("Event %s will be sent again to be recognised: %s", event.id, error)
     site.acknowledge(arrival)
 
 

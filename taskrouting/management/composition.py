@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf
 from taskrouting.consuming.worker import Worker, chosen
+from taskrouting.exceptions import TaskroutingError
 from taskrouting.publishing.relay import Relay
 from taskrouting.transport import broker, store
 
@@ -74,6 +75,8 @@ class _Process:
                 self._worker.run(self._stop)
             else:
                 self._stop.wait()
+        except Exception as error:  # noqa: BLE001  # it is told, and ends the process
+            self._fail(error)
         finally:
             self._relays_stop.set()
         for thread in threads:
@@ -86,14 +89,21 @@ class _Process:
         def run() -> None:
             try:
                 work()
-            except Exception:
-                logger.exception("A thread of this worker process failed; the process ends.")
-                self._failed = True
-                self._stop.set()
+            except Exception as error:  # noqa: BLE001  # it is told, and ends the process
+                self._fail(error)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         return thread
+
+    def _fail(self, error: Exception) -> None:
+        """End the process over an error; one of our own says what to do in a sentence."""
+        if isinstance(error, TaskroutingError):
+            logger.error("%s", error)
+        else:
+            logger.exception("This worker process failed.", exc_info=error)
+        self._failed = True
+        self._stop.set()
 
     def _end_when_quiet(self) -> None:
         """End a burst when nothing is due, nothing is in hand, and that has lasted."""

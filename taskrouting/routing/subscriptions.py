@@ -144,10 +144,7 @@ def subscribe(
 
     Raises ConfigurationError or InvalidPattern where it is declared.
     """
-    if patterns and callable(patterns[0]):
-        raise ConfigurationError(
-            f'@subscribe on {_place(patterns[0])} has no pattern; write @subscribe("video.#").'
-        )
+    _refuse_bare(patterns)
 
     def register(handler: H) -> H:
         identity = name if name is not None else _default_name(handler)
@@ -173,6 +170,11 @@ def autodiscover() -> None:
     autodiscover_modules("events", "subscribers")
 
 
+def _refuse_bare(patterns: tuple[object, ...]) -> None:
+    """Refuse ``@subscribe`` without parentheses, which hands us the handler as its pattern."""
+    _refuse_handler(patterns)
+
+
 def _default_name(handler: Handler) -> str:
     """Name a subscription after its handler's dotted path."""
     if "<" in getattr(handler, "__qualname__", "<"):
@@ -191,6 +193,14 @@ def _checked(text: object, what: str, identity: object) -> str:
         f"Subscription {identity!r}: {what} is {text!r}; it must be printable text of 1 to "
         f"{LONGEST_NAME} bytes."
     )
+
+
+def _refuse_handler(patterns: tuple[object, ...]) -> None:
+    """Refuse ``@subscribe`` without parentheses, which would subscribe nobody."""
+    if patterns and callable(patterns[0]):
+        raise ConfigurationError(
+            f'@subscribe on {_place(patterns[0])} has no pattern; write @subscribe("video.#").'
+        )
 
 
 def _patterns(patterns: tuple[str, ...], identity: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -22,9 +22,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("--queues", help="Only these queues, separated by commas.")
-        parser.add_argument("--processes", type=int, default=1, help="Worker processes (1).")
-        parser.add_argument("--threads", type=int, help="Threads per process (THREADS).")
-        parser.add_argument("--prefetch", type=int, help="Unsettled messages per queue (PREFETCH).")
+        parser.add_argument(
+            "--processes", type=_at_least_one, default=1, help="Worker processes (1)."
+        )
+        parser.add_argument("--threads", type=_at_least_one, help="Threads per process (THREADS).")
+        parser.add_argument(
+            "--prefetch", type=_at_least_one, help="Unsettled messages per queue (PREFETCH)."
+        )
         parser.add_argument(
             "--burst",
             action="store_true",
@@ -32,7 +36,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--no-relay", action="store_true", help="Do not relay the outbox here.")
         parser.add_argument(
-            "--grace", type=float, help="Seconds for running handlers to finish (SHUTDOWN_GRACE)."
+            "--grace",
+            type=_seconds,
+            help="Seconds for running handlers to finish (SHUTDOWN_GRACE).",
         )
 
     def handle(
@@ -40,41 +46,41 @@ class Command(BaseCommand):
         *,
         queues: str | None,
         processes: int,
-        threads: int | None,
-        prefetch: int | None,
         burst: bool,
         no_relay: bool,
-        grace: float | None,
+        grace: timedelta | None,
         **options: Any,
     ) -> None:
-        """Check the options, then supervise."""
-        for name, number in (
-            ("processes", processes),
-            ("threads", threads),
-            ("prefetch", prefetch),
-        ):
-            if number is not None and number < 1:
-                raise CommandError(f"--{name} is {number}; it must be at least 1.")
+        """Make a plan, then supervise the processes that follow it."""
         plan = Plan(
             relay=not no_relay,
             burst=burst,
             queues=queues.split(",") if queues else None,
-            threads=threads,
-            prefetch=prefetch,
-            grace=None if grace is None else timedelta(seconds=grace),
+            threads=options["threads"],
+            prefetch=options["prefetch"],
+            grace=grace,
         )
         try:
-            supervisor = Supervisor(
-                plan.prepared().run,
-                processes=processes,
-                grace=plan.grace or conf.current().shutdown_grace,
-                burst=burst,
-            )
+            names = plan.prepared().queue_names()
+            patience = conf.current().shutdown_grace if grace is None else grace
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(
-            f"Consuming {', '.join(plan.queue_names()) or 'nothing'}. Stop with Ctrl-C."
-        )
+        self.stdout.write(f"Consuming {', '.join(names) or 'nothing'}. Stop with Ctrl-C.")
         self.stdout.flush()
+        supervisor = Supervisor(plan.run, processes=processes, grace=patience, burst=burst)
         if code := supervisor.run():
             raise SystemExit(code)
+
+
+def _at_least_one(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if (number := int(text)) < 1:
+        raise ArgumentTypeError(f"{number} is not enough; it must be at least 1.")
+    return number
+
+
+def _seconds(text: str) -> timedelta:
+    """Read a duration of 0 seconds or more."""
+    if not 0 <= (seconds := float(text)) < float("inf"):
+        raise ArgumentTypeError(f"{text} is no number of seconds from 0.")
+    return timedelta(seconds=seconds)

@@ -12,6 +12,53 @@ from django.core.exceptions import ImproperlyConfigured
 from taskrouting import conf
 from taskrouting.exceptions import ConfigurationError, TaskroutingError
 
+#: Every key, away from its default, and what it is read as.
+WRITTEN = {
+    "BROKER_URL": "amqp://",
+    "EXCHANGE": "media_exchange",
+    "SOURCE": "media",
+    "QUEUES": {"q": {"bindings": ["a.#"], "prefetch": 1, "type": "classic"}, "plain": {}},
+    "AUDIT": {"queue": None, "bindings": ("a",), "exclude": {"b"}, "batch_size": 1},
+    "THREADS": 1,
+    "PREFETCH": 2,
+    "SHUTDOWN_GRACE": 0,
+    "LEASE": timedelta(minutes=5),
+    "MAX_CRASHES": 3,
+    "DATABASE": "other",
+    "OUTBOX_DATABASES": ["default", "other"],
+    "OUTBOX_KEEP": "until_received",
+    "UNROUTED": "ignore",
+    "MAX_MESSAGE_BYTES": 4,
+    "SENSITIVE": ["password", "iban"],
+    "TRANSPORT_OPTIONS": {"visibility_timeout": 9},
+    "ACCEPT": ["json", "yaml"],
+    "COMPRESSION": "gzip",
+}
+READ = conf.Settings(
+    broker_url="amqp://",
+    exchange="media_exchange",
+    source="media",
+    queues={
+        "q": conf.QueueSettings(bindings=("a.#",), prefetch=1, type="classic"),
+        "plain": conf.QueueSettings(),
+    },
+    audit=conf.AuditSettings(queue=None, bindings=("a",), exclude=("b",), batch_size=1),
+    threads=1,
+    prefetch=2,
+    shutdown_grace=timedelta(0),
+    lease=timedelta(minutes=5),
+    max_crashes=3,
+    database="other",
+    outbox_databases=("default", "other"),
+    outbox_keep="until_received",
+    unrouted="ignore",
+    max_message_bytes=4,
+    sensitive=("password", "iban"),
+    transport_options={"visibility_timeout": 9},
+    accept=("json", "yaml"),
+    compression="gzip",
+)
+
 
 def test_nothing_has_to_be_configured(settings):
     """The defaults are an installation that works: the project's database is the broker."""
@@ -26,54 +73,7 @@ def test_nothing_has_to_be_configured(settings):
 
 def test_every_key_can_be_set():
     """What a project writes in upper case is what the code reads in lower case."""
-    found = conf.load(
-        {
-            "BROKER_URL": "amqp://",
-            "EXCHANGE": "media_exchange",
-            "SOURCE": "media",
-            "QUEUES": {"q": {"bindings": ["a.#"], "prefetch": 1, "type": "classic"}, "plain": {}},
-            "AUDIT": {"queue": None, "bindings": ("a",), "exclude": {"b"}, "batch_size": 1},
-            "THREADS": 1,
-            "PREFETCH": 2,
-            "SHUTDOWN_GRACE": 0,
-            "LEASE": timedelta(minutes=5),
-            "MAX_CRASHES": 3,
-            "DATABASE": "other",
-            "OUTBOX_DATABASES": ["default", "other"],
-            "OUTBOX_KEEP": "until_received",
-            "UNROUTED": "ignore",
-            "MAX_MESSAGE_BYTES": 4,
-            "SENSITIVE": ["password", "iban"],
-            "TRANSPORT_OPTIONS": {"visibility_timeout": 9},
-            "ACCEPT": ["json", "yaml"],
-            "COMPRESSION": "gzip",
-        }
-    )
-
-    assert found == conf.Settings(
-        broker_url="amqp://",
-        exchange="media_exchange",
-        source="media",
-        queues={
-            "q": conf.QueueSettings(bindings=("a.#",), prefetch=1, type="classic"),
-            "plain": conf.QueueSettings(),
-        },
-        audit=conf.AuditSettings(queue=None, bindings=("a",), exclude=("b",), batch_size=1),
-        threads=1,
-        prefetch=2,
-        shutdown_grace=timedelta(0),
-        lease=timedelta(minutes=5),
-        max_crashes=3,
-        database="other",
-        outbox_databases=("default", "other"),
-        outbox_keep="until_received",
-        unrouted="ignore",
-        max_message_bytes=4,
-        sensitive=("password", "iban"),
-        transport_options={"visibility_timeout": 9},
-        accept=("json", "yaml"),
-        compression="gzip",
-    )
+    assert conf.load(WRITTEN) == READ
 
 
 @pytest.mark.parametrize(

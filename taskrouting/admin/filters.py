@@ -1,0 +1,171 @@
+"""Which filters stand beside the lists? Those whose choices are known without asking the table.
+
+States and reasons come from the enums, queues and subscriptions from the code. A value that is no
+choice any more (``?queue=one_that_was_renamed``) still filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.db.models import Model, Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from taskrouting.models import DeadLetter
+from taskrouting.routing import topology
+from taskrouting.routing.subscriptions import registry
+from taskrouting.transport.messages import OUTBOX
+
+Rows = QuerySet[Model, Model]
+Choices = list[tuple[str, Any]]
+
+
+class KnownFilter(SimpleListFilter):
+    """Rows whose column has one of the values that the code knows."""
+
+    def known(self) -> list[str]:
+        """Return the values to choose from."""
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        """Offer what is known, and what is asked for."""
+        asked = [value] if (value := self.value()) else []
+        return [(name, name) for name in sorted({*self.known(), *asked})]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Keep the rows with the chosen value."""
+        value = self.value()
+        return queryset.filter(**{str(self.parameter_name): value}) if value else queryset
+
+
+class SubscriptionFilter(KnownFilter):
+    """By subscription."""
+
+    title = _("subscription")
+    parameter_name = "subscription"
+
+    def known(self) -> list[str]:
+        """Return the subscriptions of this process."""
+        return [subscription.name for subscription in registry]
+
+
+class QueueFilter(KnownFilter):
+    """By queue."""
+
+    title = _("queue")
+    parameter_name = "queue"
+
+    def known(self) -> list[str]:
+        """Return the queues of the topology."""
+        return [queue.name for queue in topology.current().queues]
+
+
+class WaitingQueueFilter(QueueFilter):
+    """By queue, the outbox among them."""
+
+    def known(self) -> list[str]:
+        """Return the queues of the topology, and the outbox."""
+        return [OUTBOX, *super().known()]
+
+
+class PatternFilter(KnownFilter):
+    """By those patterns of subscriptions that a database can answer: ``a.b`` and ``a.b.#``."""
+
+    title = _("routing key")
+    parameter_name = "pattern"
+
+    def known(self) -> list[str]:
+        """Return the patterns that have no wildcard but a ``#`` at the end."""
+        patterns = {pattern for each in registry for pattern in each.patterns}
+        return [each for each in patterns if not set("*#") & set(each.removesuffix(".#"))]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Keep the events whose routing key matches."""
+        pattern = self.value()
+        if not pattern:
+            return queryset
+        words = pattern.removesuffix(".#")
+        matching = Q(routing_key=words)
+        if words != pattern:
+            matching |= Q(routing_key__startswith=f"{words}.")
+        return queryset.filter(matching)
+
+
+class OccurredFilter(SimpleListFilter):
+    """By age, on an indexed column, by the database's clock."""
+
+    title = _("occurred")
+    parameter_name = "within"
+    ages = {"1": _("Past hour"), "24": _("Past 24 hours"), "168": _("Past 7 days")}
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        """Offer a few ages, in hours."""
+        return list(self.ages.items())
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Keep what is no older."""
+        hours = self.value()
+        if hours not in self.ages:
+            return queryset
+        return queryset.filter(occurred_at__gte=Now() - timedelta(hours=int(hours)))
+
+
+class ResolutionFilter(SimpleListFilter):
+    """Open dead letters, unless asked for others. A search looks through all of them."""
+
+    title = _("state")
+    parameter_name = "resolution"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        """Offer the open ones and every way of closing one."""
+        return [("open", _("open")), *DeadLetter.Resolution.choices, ("all", _("all"))]
+
+    def value(self) -> str:
+        """Return what was chosen, or what is shown where nothing was."""
+        default = "all" if self.request.GET.get(SEARCH_VAR) else "open"
+        return super().value() or default
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Leave out Django's own "All", which would mean the default here."""
+        return (choice for number, choice in enumerate(super().choices(changelist)) if number)
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Keep the dead letters in the chosen state."""
+        value = self.value()
+        if value == "open":
+            return queryset.filter(resolved_at=None)
+        if value in DeadLetter.Resolution:
+            return queryset.filter(resolution=value)
+        return queryset
+
+
+class DueFilter(SimpleListFilter):
+    """What a message waits for: a consumer, its time, or whoever has claimed it."""
+
+    title = _("waits for")
+    parameter_name = "waits"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        """Offer the three."""
+        return [
+            ("consumer", _("someone to take it")),
+            ("time", _("its time")),
+            ("claim", _("its claim to be settled")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Keep what waits for the chosen thing."""
+        due = Q(available_at__lte=Now())
+        conditions = {
+            "consumer": due,
+            "time": ~due & Q(claim=None),
+            "claim": ~due & ~Q(claim=None),
+        }
+        condition = conditions.get(self.value() or "")
+        return queryset.filter(condition) if condition else queryset

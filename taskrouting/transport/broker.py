@@ -68,9 +68,7 @@ class Broker:
     @contextmanager
     def faults(self, connection: Connection) -> Iterator[None]:
         """Raise BrokerUnavailable where the broker, or the way to it, fails."""
-        lost = (*connection.connection_errors, OperationalError, OSError)
-        if self.can.embedded:
-            lost = (*lost, DatabaseError, InterfaceError)
+        lost = _faults(connection, self.can.name)
         try:
             yield
         except BrokerUnavailable:
@@ -170,7 +168,7 @@ class Broker:
         """Close without letting a broken socket hide what went wrong before."""
         try:
             connection.release()
-        except (*connection.connection_errors, OSError, DatabaseError, InterfaceError):
+        except _faults(connection, self.can.name):
             connection.collect()
 
 
@@ -245,6 +243,29 @@ def _defaults(name: str, settings: conf.Settings) -> dict[str, Any]:
     if name in ("memory", "filesystem"):
         return {"polling_interval": 0.02}
     return {}
+
+
+def _faults(connection: Connection, name: str) -> tuple[type[Exception], ...]:
+    """What says that the broker failed, and not that we made a mistake."""
+    known = (*connection.connection_errors, *connection.channel_errors)
+    return (*known, *_further_faults(name), OperationalError, OSError)
+
+
+def _further_faults(name: str) -> tuple[type[Exception], ...]:
+    """What fails on this transport beside what Kombu knows of."""
+    if name == "django":
+        return (DatabaseError, InterfaceError)
+    if name == "sqs":
+        from botocore.exceptions import ClientError  # type: ignore[import-untyped]  # has no types
+        from kombu.transport.SQS import exceptions
+
+        return (
+            ClientError,
+            exceptions.AccessDeniedQueueException,
+            exceptions.DoesNotExistQueueException,
+            exceptions.UndefinedQueueException,
+        )
+    return ()
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from typing import Any, Protocol
 
 from kombu import Connection, Producer
@@ -26,6 +27,9 @@ CONFIRM_TIMEOUT = 15.0
 
 #: What py-amqp and Kombu raise for a message that cannot be put on the wire at all.
 UNSENDABLE = (TypeError, ValueError, struct.error, OverflowError)
+
+#: What SQS answers when it objects to this very message, which is too large for it.
+REFUSED_BY_SQS = ("InvalidParameterValue", "InvalidMessageContents")
 
 
 class Sender(Protocol):
@@ -54,6 +58,8 @@ class _ConfirmingSender:
         self._connection = connection
         self._exchange = exchange
         self._compression = compression
+        #: Never used twice: a message of an earlier batch may be returned late.
+        self._marks = count()
         self._open()
 
     def send(self, messages: Sequence[Message]) -> list[Fate]:
@@ -73,14 +79,14 @@ class _ConfirmingSender:
 
     def _send(self, messages: Sequence[Message]) -> list[Fate]:
         refused = {}
-        for number, message in enumerate(messages):
-            mark = str(number)
+        marks = [str(next(self._marks)) for _ in messages]
+        for mark, message in zip(marks, messages, strict=True):
             try:
                 self._confirms.publish(mark, partial(self._write, message, mark))
             except UNSENDABLE:
                 refused[mark] = Fate.REFUSED
         fates = {**self._confirms.gather(CONFIRM_TIMEOUT), **refused}
-        return [fates[str(number)] for number in range(len(messages))]
+        return [fates[mark] for mark in marks]
 
     def _send_alone(self, message: Message) -> Fate:
         try:
@@ -126,7 +132,17 @@ class _QueueSender:
             self._producer.publish(**sent, exchange="", routing_key=message.queue)
         except UNSENDABLE:
             return Fate.REFUSED
+        except Exception as error:
+            if _sqs_code(error) not in REFUSED_BY_SQS:
+                raise
+            return Fate.REFUSED
         return Fate.CONFIRMED
+
+
+def _sqs_code(error: Exception) -> object:
+    """Read the code out of an error of SQS's."""
+    answer = getattr(error, "response", None)
+    return answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
 
 
 def _sent(message: Message, compression: str | None) -> dict[str, Any]:

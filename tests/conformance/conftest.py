@@ -26,7 +26,10 @@ def postgresql_settings(
 ) -> dict[str, Any]:
     """A PostgreSQL database with our tables, where the tests' own is SQLite."""
     with django_db_blocker.unblock():
-        return places.migrated("postgresql", postgres_database)
+        # Nobody pulls the plug: what a killed process committed is there all the same.
+        return places.migrated(
+            "postgresql", f"{postgres_database}?options=-c%20synchronous_commit%3Doff"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +52,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 
 @pytest.fixture
-def installation(place: Place, request: pytest.FixtureRequest) -> Iterator[Installation]:
-    """An installation at the place."""
-    request.getfixturevalue("transactional_db")  # not before the place's database is known
+def installation(place: Place, transactional_db: None) -> Iterator[Installation]:
+    """An installation at the place; the database is not asked for before the place is known."""
     with Installation(place).in_force() as here:
         yield here

@@ -9,11 +9,11 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.test import override_settings
@@ -121,13 +121,20 @@ class Installation:
 
     def queue(self, *patterns: str, name: str = "queue", **tuning: Any) -> str:
         """Subscribe a queue to ``patterns``; return the queue's name."""
-        full = f"{self.prefix}_{name}"
+        return self.queues({name: patterns}, **tuning)[0]
+
+    def queues(self, wanted: Mapping[str, Sequence[str]], **tuning: Any) -> list[str]:
+        """Subscribe several queues, by name; return their full names."""
+        bound = {f"{self.prefix}_{name}": tuple(patterns) for name, patterns in wanted.items()}
         tuned = {**self.place.tuning, **tuning}
         if tuned:
-            queues = self._settings.get("QUEUES", {})
-            self.configure(QUEUES={**queues, full: tuned})
-        registry.add(Subscription(name=full, patterns=patterns, queue=full, handler=unhandled))
-        return full
+            known = self._settings.get("QUEUES", {})
+            self.configure(QUEUES={**known, **dict.fromkeys(bound, tuned)})
+        for name, patterns in bound.items():
+            registry.add(
+                Subscription(name=name, patterns=patterns, queue=name, handler=unhandled)
+            )
+        return list(bound)
 
     def publish(self, routing_key: str, data: Any = None, **more: Any) -> Event:
         """Publish on the store's database."""
@@ -194,6 +201,11 @@ class Installation:
             taker = Taker(receiver)
             receiver.consume(dict.fromkeys(queues, prefetch), taker.arrivals.append)
             yield taker
+
+    def together(self) -> AbstractContextManager[None]:
+        """One transaction for a block, where the broker is the database; it is faster so."""
+        embedded = self.broker.can.embedded
+        return transaction.atomic(using=self.alias) if embedded else nullcontext()
 
     @contextmanager
     def kombu(self) -> Iterator[Connection]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from taskrouting import subscribe
-from taskrouting.models import Binding
+from taskrouting import publish, subscribe
+from taskrouting.models import Binding, Message
 from taskrouting.routing import topology
 from taskrouting.routing.subscriptions import Registry
 from taskrouting.transport import broker
@@ -234,6 +234,9 @@ def test_each_broker_has_its_own_memory(configure, rabbitmq_url, names, subscrip
     run("declare_topology")
     assert "Left over" not in run("declare_topology", "--check")
     assert names["video"] not in run("explain_route", "video.upload")
+    assert reached(names, "video.upload") == [names["audit"]]
+    publish("video.upload")
+    assert [message.queue for message in Message.objects.all()] == [names["audit"]]
 
     configure(rabbitmq_url)
     assert "Left over" in refused("declare_topology", "--check")

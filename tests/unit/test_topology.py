@@ -146,6 +146,29 @@ def test_a_pattern_covers_only_what_it_matches(wide, narrow):
             assert topics.matches(wide, key) or not topics.matches(narrow, key), key
 
 
+@pytest.mark.parametrize(
+    ("wide", "narrow", "covered"),
+    [
+        ("#", "*.#.a", True),
+        ("a.#", "a", True),
+        ("a.#", "a.*.#", True),
+        ("*.#", "a.#", True),
+        ("*", "a", True),
+        ("*", "#", False),
+        ("*.*", "a.#", False),
+        ("a", "*", False),
+        ("a.#", "#", False),
+        ("*.a", "#.a", False),
+        ("#.a", "a.#", False),
+        ("*", "a.b", False),
+        ("a.*", "a", False),
+    ],
+)
+def test_whether_a_pattern_covers_another(wide, narrow, covered):
+    """``#`` stands for any number of words, and nothing but ``#`` covers it."""
+    assert covers(wide, narrow) is covered
+
+
 @given(st.lists(patterns, max_size=6))
 def test_the_widest_patterns_do_not_cover_each_other(written):
     """Nothing is left that another pattern says already, and none says nothing twice."""

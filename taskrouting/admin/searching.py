@@ -22,16 +22,18 @@ from taskrouting.models import AuditLog
 #: What one may type before the colon -> the column.
 Columns = Mapping[str, str]
 
+Rows = QuerySet[Model, Model]
+
 #: Events of one conversation that a search in another table looks for.
 MOST_EVENTS = 1000
 
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
-def narrowed(rows: QuerySet[Model, Model], text: str, columns: Columns) -> QuerySet[Model, Model]:
+def narrowed(rows: Rows, text: str, columns: Columns) -> Rows:
     """Return the ``rows`` for which every term of ``text`` is true."""
     for term in smart_split(text):
-        rows = rows.filter(_condition(term, columns))
+        rows = _narrowed(rows, term, columns)
     return rows
 
 
@@ -47,26 +49,34 @@ def quoted(name: str, value: str) -> str:
     return f'{name}:"{escaped}"'
 
 
-def _condition(term: str, columns: Columns) -> Q:
+def _narrowed(rows: Rows, term: str, columns: Columns) -> Rows:
     name, colon, value = term.partition(":")
     if colon and name in columns:
-        return Q(**{columns[name]: _unquoted(value)})
+        return rows.filter(**{columns[name]: _unquoted(value)})
     if colon and name == "correlation" and _by_event(columns):
-        return Q(event_id__in=_conversation(_unquoted(value)))
-    return _anywhere(_unquoted(term), columns)
+        return rows.filter(event_id__in=_conversation(_unquoted(value)))
+    if _by_event(columns):
+        return _of_event(rows, _unquoted(term))
+    anywhere = (Q(**{column: _unquoted(term)}) for column in _bare(columns))
+    return rows.filter(reduce(or_, anywhere))
 
 
-def _anywhere(value: str, columns: Columns) -> Q:
-    """Look for a value that came without a name. No UUID is a routing key."""
-    if "correlation" in columns:
-        found = Q(event_id=value) | Q(correlation_id=value)
-    elif _by_event(columns):
-        found = Q(event_id__in=[value, *_conversation(value)])
-    else:
-        return reduce(or_, (Q(**{column: value}) for column in columns.values()))
-    if "key" in columns and not _UUID.fullmatch(value):
-        found |= Q(routing_key=value)
-    return found
+def _of_event(rows: Rows, value: str) -> Rows:
+    """Take ``value`` for an event or a conversation, or else for a routing key.
+
+    One after the other and not with OR: here the routing key has no index, and a search for an
+    event would read the whole table with it.
+    """
+    known = rows.filter(event_id__in=[value, *_conversation(value)])
+    if _UUID.fullmatch(value) or known.exists():
+        return known
+    return rows.filter(routing_key=value)
+
+
+def _bare(columns: Columns) -> list[str]:
+    """Return the columns that a value without a name may be in; all of them have an index."""
+    usual = [columns[name] for name in ("event", "key", "correlation") if name in columns]
+    return usual or list(columns.values())
 
 
 def _by_event(columns: Columns) -> bool:

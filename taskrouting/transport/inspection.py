@@ -115,8 +115,8 @@ _UNLISTED_BY_AMQP = (
 
 def _unlisted(broker: Broker) -> str:
     return (
-        f"{broker.can.name}:// keeps no queues and bindings that another process could ask for; "
-        "each process routes by its own code, so nothing can be left over."
+        f"{broker.can.name}:// keeps no bindings that another process could ask for: each process "
+        "routes by its own code. So nothing was compared, and nothing can be left over."
     )
 
 

@@ -249,7 +249,7 @@ def test_a_transport_without_tables_says_so(configure):
 
     printed = run("declare_topology", "--check")
 
-    assert "memory:// keeps no queues and bindings that another process could ask for" in printed
+    assert "memory:// keeps no bindings that another process could ask for" in printed
     assert not Binding.objects.exists()
 
 

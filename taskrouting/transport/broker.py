@@ -159,10 +159,13 @@ class Broker:
         except ChannelError as error:
             if getattr(error, "reply_code", None) != 406:
                 raise
-            raise TopologyConflict(
-                f"{what} exists on {urlsplit(self.url).hostname} with other arguments: "
-                f"{_first_line(error)}. {remedy}"
-            ) from error
+            reason, where = _first_line(error), urlsplit(self.url).hostname
+            trouble = (
+                f"is refused on {where}"
+                if "invalid arg" in reason
+                else f"exists on {where} with other arguments"
+            )
+            raise TopologyConflict(f"{what} {trouble}: {reason}. {remedy}") from error
 
     def _close(self, connection: Connection) -> None:
         """Close without letting a broken socket hide what went wrong before."""

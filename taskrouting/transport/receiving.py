@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
+from json import JSONDecodeError
 from typing import Any
 
 from kombu import Connection, Consumer, Queue, serialization
@@ -20,6 +21,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 
+from . import strays
 from .broker import Broker
 from .messages import REPEAT, Arrival, address
 from .store import Claimed
@@ -45,12 +47,15 @@ class Receiver:
         self._unsettled: dict[int, Any] = {}
         self._tags = count(1)
         self._checked_at = time.monotonic()
+        self._deliver: Callable[[Arrival], None]
 
     def consume(self, queues: Mapping[str, int], deliver: Callable[[Arrival], None]) -> None:
         """Start to consume ``queues`` (name: prefetch); ``deliver`` is called while draining."""
         for name, prefetch in queues.items():
             channel = self.connection.channel()
             channel.basic_qos(0, prefetch, False)
+            if not self._broker.can.routes:
+                channel.Message = strays.tolerant(channel.Message, name)
             on_message = self._receive(name, deliver)
             consumer = Consumer(
                 channel,
@@ -62,6 +67,7 @@ class Receiver:
             )
             consumer.consume()
             self._consumers[name] = consumer
+        self._deliver = deliver
 
     def drain(self, seconds: float) -> bool:
         """Deliver what arrives within ``seconds``; return whether anything did."""
@@ -71,6 +77,8 @@ class Receiver:
                 self.connection.drain_events(timeout=seconds)
             except TimeoutError:
                 return False
+            except JSONDecodeError as error:
+                self._deliver(strays.arrival_of(error, self._only_queue()))
             return True
 
     def acknowledge(self, arrival: Arrival) -> None:
@@ -133,6 +141,10 @@ class Receiver:
             deliver(_arrival(message, queue, self.generation, tag))
 
         return on_message
+
+    def _only_queue(self) -> str:
+        """Name the queue that is consumed, if it is one; Kombu does not say which one it was."""
+        return next(iter(self._consumers)) if len(self._consumers) == 1 else ""
 
     def _check(self) -> None:
         """Send heartbeats; on Redis give back what dead workers had taken."""

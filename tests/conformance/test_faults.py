@@ -1,0 +1,53 @@
+"""What does a consumer see when the broker fails it? One exception, and it may come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from taskrouting.exceptions import BrokerUnavailable
+from taskrouting.transport import broker as brokers
+from tests.conformance.installation import PATIENCE, TICK, Installation, identities
+from tests.conformance.places import EVERYWHERE, FILESYSTEM, MEMORY, QUORUM, RABBITMQ, REDIS, SQS
+from tests.waiting import wait_until
+
+#: A port on which nobody listens.
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.mark.parametrize("place", [QUORUM, REDIS, SQS], indirect=True)
+def test_a_broker_that_is_away_is_said_to_be(installation: Installation) -> None:
+    """Connecting to nobody raises BrokerUnavailable, within seconds, and names no password."""
+    scheme = installation.place.url.partition("://")[0]
+    installation.configure(BROKER_URL=f"{scheme}://user:secret@{NOBODY}/")
+
+    with pytest.raises(BrokerUnavailable) as raised, installation.broker.connect():
+        pass
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("place", RABBITMQ, indirect=True)
+def test_a_queue_deleted_under_its_consumer_ends_the_session(installation: Installation) -> None:
+    """RabbitMQ cancels the consumer: the worker connects, declares and consumes anew."""
+    queue = installation.queue("video.#")
+    installation.declare()
+    with installation.taking(queue) as taker, installation.kombu() as connection:
+        connection.channel().queue_delete(queue)
+        with pytest.raises(BrokerUnavailable):
+            wait_until(lambda: taker.receiver.drain(TICK), timeout=PATIENCE)
+
+    event = installation.send("video.upload")
+    with installation.taking(queue) as taker:
+        assert identities(taker.take_and_acknowledge()) == [event.id]
+
+
+@pytest.mark.parametrize("place", RABBITMQ, indirect=True)
+def test_a_channel_that_the_broker_closes_ends_the_session(installation: Installation) -> None:
+    """What RabbitMQ says when it closes a channel (too late an acknowledgement, say) is a fault."""
+    with (
+        pytest.raises(BrokerUnavailable, match="NOT_FOUND"),
+        installation.broker.connect() as connection,
+    ):
+        connection.channel().queue_declare(f"{installation.prefix}_unknown", passive=True)

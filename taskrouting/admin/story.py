@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.http import HttpRequest
 
 from taskrouting import conf, operators
 from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
 
 from . import links, shown
+from .searching import exactly
 
 #: Rows of each part; where there are more, the lists have them.
 MOST = 100
@@ -45,9 +46,9 @@ def of_event(entry: AuditLog, request: HttpRequest) -> dict[str, Any]:
         "deliveries": deliveries,
         "waiting": waiting,
         "letters": letters,
-        "interventions": _events(subject__in=_subjects(letters or [])),
-        "causes": _events(event_id=entry.causation_id) if entry.causation_id else [],
-        "effects": _events(causation_id=entry.event_id),
+        "interventions": _interventions(letters or []),
+        "causes": _events(Q(event_id=entry.causation_id)) if entry.causation_id else [],
+        "effects": _events(exactly("causation_id", entry.event_id)),
         "conversation": conversation(entry),
         "conversation_address": links.list_of(AuditLog, correlation=entry.correlation_id),
         "most": MOST,
@@ -58,7 +59,8 @@ def conversation(entry: AuditLog) -> list[Line]:
     """Return every event that shares the correlation of ``entry``, effects below their causes."""
     if not entry.correlation_id:
         return []
-    events = list(_recorded().filter(correlation_id=entry.correlation_id).order_by("pk")[:MOST])
+    found = _recorded().filter(exactly("correlation_id", entry.correlation_id))
+    events = list(found.order_by("pk")[:MOST])
     known = {event.event_id for event in events}
     effects: dict[str, list[AuditLog]] = {}
     for event in events:
@@ -138,13 +140,14 @@ def _letters(entry: AuditLog) -> list[dict[str, Any]]:
     ]
 
 
-def _subjects(letters: list[dict[str, Any]]) -> list[str]:
-    """Return the subjects under which operators' actions on ``letters`` are recorded."""
-    return [operators.subject_of(letter["row"].pk) for letter in letters]
+def _interventions(letters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what operators did with ``letters``, as the audit log has it."""
+    subjects = [operators.subject_of(letter["row"].pk) for letter in letters]
+    return _events(Q(subject__in=subjects) & ~Q(subject="")) if subjects else []
 
 
-def _events(**conditions: Any) -> list[dict[str, Any]]:
-    found = _recorded().filter(**conditions).order_by("pk")[:MOST]
+def _events(condition: Q) -> list[dict[str, Any]]:
+    found = _recorded().filter(condition).order_by("pk")[:MOST]
     return [{"row": row, "address": links.page_of(row)} for row in found]
 
 

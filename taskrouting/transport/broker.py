@@ -22,9 +22,6 @@ from .capabilities import capabilities
 #: How long one attempt to connect may take.
 CONNECT_TIMEOUT = 4.0
 
-#: RabbitMQ's heartbeat: a peer that is silent for this long is gone.
-HEARTBEAT = 30
-
 #: Backstop for a message that RabbitMQ has delivered again and again; the real limit is ours.
 DELIVERY_LIMIT = 1000
 
@@ -46,16 +43,18 @@ class Broker:
         self.database = settings.database
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
+    def connect(self, *, heartbeat: float = 0) -> Iterator[Connection]:
         """Open a connection for a block; close it whatever happens.
 
+        ``heartbeat`` (seconds, AMQP) is for those who drain the connection all the time: RabbitMQ
+        cuts off a peer that has promised heartbeats and is silent, as an idle relay is.
         Raises BrokerUnavailable when the broker cannot be reached: wait and try again.
         """
         connection = Connection(
             self.url,
             transport_options=self.options,
             connect_timeout=CONNECT_TIMEOUT,
-            heartbeat=HEARTBEAT if self.can.confirms else 0,
+            heartbeat=heartbeat if self.can.confirms else 0,
         )
         try:
             with self.faults(connection):

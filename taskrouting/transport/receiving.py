@@ -28,6 +28,9 @@ from .store import Claimed
 
 logger = logging.getLogger("taskrouting.receiving")
 
+#: RabbitMQ's heartbeat, in seconds: a peer that is silent for twice as long is gone.
+HEARTBEAT = 30
+
 #: Seconds between two heartbeat checks, and between two sweeps of Redis's unacknowledged.
 CHECK_EVERY = 1.0
 
@@ -161,7 +164,7 @@ class Receiver:
 @contextmanager
 def receiver(broker: Broker) -> Iterator[Receiver]:
     """Open a connection and yield a receiver on it."""
-    with broker.connect() as connection:
+    with broker.connect(heartbeat=HEARTBEAT) as connection:
         receiver = Receiver(broker, connection)
         try:
             yield receiver

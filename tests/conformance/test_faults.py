@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
 
 import pytest
-import redis
 
 from taskrouting.exceptions import BrokerUnavailable
-from taskrouting.transport import broker as brokers
+from taskrouting.transport import receiving
 from tests.conformance.installation import PATIENCE, TICK, Installation, identities
-from tests.conformance.places import EVERYWHERE, FILESYSTEM, MEMORY, QUORUM, RABBITMQ, REDIS, SQS
+from tests.conformance.places import QUORUM, RABBITMQ, REDIS, SQS
 from tests.waiting import wait_until
 
 #: A port on which nobody listens.
@@ -51,3 +50,25 @@ def test_a_channel_that_the_broker_closes_ends_the_session(installation: Install
         installation.broker.connect() as connection,
     ):
         connection.channel().queue_declare(f"{installation.prefix}_unknown", passive=True)
+
+
+@pytest.mark.parametrize("place", [QUORUM], indirect=True)
+def test_an_idle_consumer_is_not_cut_off(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer sends its heartbeats while nothing comes, and hears those of RabbitMQ."""
+    monkeypatch.setattr(receiving, "HEARTBEAT", 1)
+    monkeypatch.setattr(receiving, "CHECK_EVERY", 0.2)
+    queue = installation.queue("video.#")
+    with installation.taking(queue) as taker:
+        missed = time.monotonic() + 4
+        wait_until(lambda: taker.receiver.drain(TICK) or time.monotonic() > missed)
+        event = installation.send("video.upload")
+        assert identities(taker.take_and_acknowledge()) == [event.id]
+
+
+@pytest.mark.parametrize("place", [QUORUM], indirect=True)
+def test_an_idle_publisher_promises_no_heartbeats(installation: Installation) -> None:
+    """RabbitMQ cuts off who has promised heartbeats and is silent, as a relay without work is."""
+    with installation.broker.connect() as connection:
+        assert connection.connection.heartbeat == 0

@@ -23,6 +23,13 @@ def rabbitmq_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def empty_rabbitmq_url() -> Iterator[str]:
+    """The URL of a vhost that only this test uses, for queues with names that others use too."""
+    with services.rabbitmq_vhost() as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The URL of a Redis database that only this run uses; it was empty when the run began."""

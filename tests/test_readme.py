@@ -87,12 +87,12 @@ def test_the_tutorial_does_what_it_says(graduate: Walkthrough) -> None:
         assert page.status == 200
 
 
-def test_the_tutorial_moves_to_rabbitmq(graduate: Walkthrough, rabbitmq_url: str) -> None:
+def test_the_tutorial_moves_to_rabbitmq(graduate: Walkthrough, empty_rabbitmq_url: str) -> None:
     """One URL is changed, and the same code runs on the other broker."""
     text = pages.section(TUTORIAL, TO_RABBITMQ)
     assert text.count(RABBITMQ) == 1
 
-    graduate.follow(pages.blocks(text.replace(RABBITMQ, rabbitmq_url)))
+    graduate.follow(pages.blocks(text.replace(RABBITMQ, empty_rabbitmq_url)))
 
     assert "'Bunny 3', 'ready'" in shown(graduate, "videos.Video", "title", "state")
 

@@ -60,13 +60,13 @@ def test_the_demo_needs_nothing_but_python(tmp_path: Path) -> None:
 
 
 @pytest.mark.services
-def test_the_demo_on_rabbitmq(tmp_path: Path, rabbitmq_url: str) -> None:
+def test_the_demo_on_rabbitmq(tmp_path: Path, empty_rabbitmq_url: str) -> None:
     """The same on RabbitMQ, and again with what an earlier run may leave on its queues."""
     for run in ("first", "second"):
-        done = demo(tmp_path / run, BROKER_URL=rabbitmq_url)
+        done = demo(tmp_path / run, BROKER_URL=empty_rabbitmq_url)
         assert done.returncode == 0, done.stdout
         assert_the_story_is_told(done.stdout, "amqp://127.0.0.1 on SQLite")
-        leave_behind(rabbitmq_url)
+        leave_behind(empty_rabbitmq_url)
 
 
 def leave_behind(broker_url: str) -> None:

@@ -7,6 +7,8 @@ share. A requeue returns a message to the queue it came from, and to no other.
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Mapping
 from queue import Empty
 from typing import Any
 
@@ -15,6 +17,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from kombu.transport import virtual
 from kombu.transport.virtual.exchange import TopicExchange as KombuTopicExchange
+from kombu.utils.json import dumps, loads
 
 from taskrouting import topics
 
@@ -125,6 +128,13 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
         meta = self.typeof(exchange).prepare_bind(queue, exchange, routing_key, arguments)
         self._queue_bind(exchange or "amq.direct", *meta)
 
+    def typeof(self, exchange: str | None, default: str = "topic") -> Any:
+        """Return the kind of ``exchange``; one that another process declared is taken for topic.
+
+        Without a wildcard in its patterns that is what a direct one does.
+        """
+        return super().typeof(exchange, default)
+
     def get_table(self, exchange: str) -> list[tuple[str, None, str]]:
         """Return the bindings of ``exchange``, whichever process made them."""
         bindings = self._bindings().filter(exchange=exchange).values_list("pattern", "queue")
@@ -225,8 +235,8 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
             exchange=info.get("exchange") or "",
             routing_key=info.get("routing_key") or "",
             event_id=str(properties.get("message_id") or "")[:255],
-            headers=message.get("headers") or {},
-            properties=properties,
+            headers=_storable(message.get("headers") or {}),
+            properties=_storable(properties),
             content_type=message.get("content-type") or "",
             content_encoding=message.get("content-encoding") or "",
             priority=self._get_message_priority(message),
@@ -237,11 +247,11 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
         message = claimed.message
         return {
             "body": message.body,
-            "headers": message.wire_headers,
+            "headers": _restored(message.wire_headers),
             "content-type": message.content_type or None,
             "content-encoding": message.content_encoding or None,
             "properties": {
-                **message.properties,
+                **_restored(message.properties),
                 "priority": message.priority,
                 "delivery_tag": self._next_delivery_tag(),
                 "delivery_info": {
@@ -252,6 +262,17 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
                 "claimed": claimed,
             },
         }
+
+
+def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write times, UUIDs, decimals and bytes as Kombu does where it has only JSON."""
+    return json.loads(dumps(values))  # type: ignore[no-any-return]  # it was a dict
+
+
+def _restored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what ``_storable`` has written."""
+    text = json.dumps(values)
+    return loads(text) if '"__type__"' in text else dict(values)
 
 
 def _as_bytes(body: Any) -> bytes:

@@ -101,7 +101,8 @@ class _VersionWaiter:
     def _version(self) -> int:
         # Past Django's wrappers: this runs fifty times a second while nothing happens.
         self._connection.ensure_connection()
-        return int(self._connection.connection.execute("PRAGMA data_version").fetchone()[0])
+        with self._connection.wrap_database_errors:
+            return int(self._connection.connection.execute("PRAGMA data_version").fetchone()[0])
 
 
 class _NotifyWaiter:
@@ -118,7 +119,10 @@ class _NotifyWaiter:
 
     def wait(self, seconds: float) -> bool:
         try:
+            just_opened = self._connection is None
             if self._listening():
+                if just_opened:
+                    return True  # whatever was committed before we listened was not told to us
                 heard = self._connection.connection.notifies(timeout=seconds, stop_after=1)
                 return bool(list(heard))
         except (DatabaseError, InterfaceError, _driver_error()) as error:

@@ -53,7 +53,7 @@ def deliver(arrivals: Sequence[Arrival], site: Site) -> None:
     for items in together.values():
         _run_together(items, site)
         for item in items:
-            settle(item.arrival, item.copy.event, site)
+            settle(item.arrival, site)
 
 
 def _must_go_alone(arrival: Arrival, subscription: Subscription) -> bool:
@@ -62,7 +62,7 @@ def _must_go_alone(arrival: Arrival, subscription: Subscription) -> bool:
 
 
 def _run_alone(item: Item, site: Site) -> None:
-    Attempt(item.copy, site).leased(lambda: settle(item.arrival, item.copy.event, site))
+    Attempt(item.copy, site).leased(lambda: settle(item.arrival, site))
 
 
 def _run_together(items: Sequence[Item], site: Site) -> None:

@@ -25,7 +25,7 @@ from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from taskrouting.routing.subscriptions import Subscription, registry
 from taskrouting.transport import receiving, store
-from taskrouting.transport.messages import RELAYED_AT, Arrival
+from taskrouting.transport.messages import RELAYED_AT, ROW, Arrival
 
 from . import faults, ledger
 from .attempts import Attempt
@@ -60,9 +60,9 @@ def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     event, wanted = opened
     copies = [copy_of(arrival, event, subscription) for subscription in wanted]
     if len(copies) == 1 and _runs_leased(copies[0], arrival):
-        return [Attempt(copies[0], site).leased(lambda: settle(arrival, event, site))]
+        return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
     outcomes = [Attempt(copy, site).directly() for copy in forward(copies, arrival, site)]
-    settle(arrival, event, site)
+    settle(arrival, site)
     return outcomes
 
 
@@ -83,7 +83,7 @@ def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription
     except Undeliverable as error:
         reason, text = error.reason, str(error)
         faults.resolutely(lambda: records.keep_arrival(arrival, reason, text))
-        site.acknowledge(arrival)
+        settle(arrival, site)
         return None
 
 
@@ -155,28 +155,22 @@ def forward(copies: list[Copy], arrival: Arrival, site: Site) -> list[Copy]:
     return [copy for copy in copies if copy not in leased]
 
 
-def settle(arrival: Arrival, event: Event, site: Site) -> None:
+def settle(arrival: Arrival, site: Site) -> None:
     """Everything is committed: let the outbox row go, where one waits for us, and acknowledge.
 
     A row that cannot go now is sent again; its copy is a duplicate, and lets the row go then.
     """
-    if site.kept:
+    row = arrival.headers.get(ROW)
+    if site.kept and isinstance(row, int):
         try:
-            faults.resolutely(lambda: _forget_row(arrival, event))
+            faults.resolutely(lambda: store.received(row, arrival.queue, using=database()))
         except faults.DatabaseAway as error:
-            logger.warning("Event %s will be sent again to be recognised: %s", event.id, error)
+            logger.warning("Message %s will be sent again to be recognised: %s", row, error)
     site.acknowledge(arrival)
 
 
 def _runs_leased(copy: Copy, arrival: Arrival) -> bool:
     return arrival.redelivered or copy.subscription.effects == "external"
-
-
-def _forget_row(arrival: Arrival, event: Event) -> None:
-    if arrival.token is not None:
-        store.drop(arrival.token, using=database())
-    else:
-        store.received(event.id, event.source, arrival.queue, using=database())
 
 
 def _with_relay_time(event: Event, arrival: Arrival) -> Event:

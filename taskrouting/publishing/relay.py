@@ -33,7 +33,7 @@ from taskrouting.exceptions import BrokerUnavailable
 from taskrouting.routing import topology
 from taskrouting.transport import broker as brokers
 from taskrouting.transport import routes, sending, store, wakeup
-from taskrouting.transport.messages import OUTBOX, REPEAT
+from taskrouting.transport.messages import OUTBOX, REPEAT, ROW
 from taskrouting.transport.outage import Outage
 from taskrouting.transport.sending import Fate, Sender
 from taskrouting.transport.store import Claimed
@@ -172,8 +172,7 @@ class Relay:
     def _send_addressed(self, queue: str, sender: Sender) -> int:
         """Send what is addressed to one queue: retries, lapsed leases, rows kept until received."""
         due = store.claim(queue, BATCH, CLAIM, using=self._using)
-        repeated = [_marked(row) for row in due]
-        fates = self._sent(sender, repeated)
+        fates = self._sent(sender, [_marked(row) for row in due] if self._kept else due)
         if not self._kept:
             self._settle(due, fates)
             return len(due)
@@ -223,10 +222,9 @@ def _keep_refused(row: Claimed) -> None:
 
 
 def _marked(row: Claimed) -> Claimed:
-    """Mark a message that may be in its queue already as a repeat, so a suspect."""
-    if row.deliveries == 1:
-        return row
-    headers = {**row.message.headers, REPEAT: row.deliveries - 1}
+    """Name the row that waits for its reception; what was sent before is a repeat, so a suspect."""
+    repeat = {REPEAT: row.deliveries - 1} if row.deliveries > 1 else {}
+    headers = {**row.message.headers, ROW: row.id, **repeat}
     return replace(row, message=replace(row.message, headers=headers))
 
 

@@ -127,9 +127,9 @@ class Broker:
         """Raise TopologyConflict where the queue ``name`` exists with other arguments."""
         return self._conflicts(
             f"Queue {name!r}",
-            f"If it is yours, change TASKROUTING['EXCHANGE'] or ['QUEUES'][{name!r}] back, or drain "
-            "and delete the queue and let us declare it anew; if it is another program's, take a "
-            "vhost or a queue name of your own.",
+            f"If it is yours, change TASKROUTING['EXCHANGE'] or ['QUEUES'][{name!r}] back, or "
+            "drain and delete the queue and let us declare it anew; if it is another program's, "
+            "take a vhost or a queue name of your own.",
         )
 
     def exchange_conflicts(self, name: str) -> AbstractContextManager[None]:

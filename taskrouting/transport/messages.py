@@ -25,7 +25,10 @@ ROUTING_KEY = "x-taskrouting-routing-key"
 EXCHANGE = "x-taskrouting-exchange"
 RELAYED_AT = "x-taskrouting-relayed-at"
 REPEAT = "x-taskrouting-repeat"
-OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT)
+
+#: The row that is kept until the message has been received.
+ROW = "x-taskrouting-row"
+OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, ROW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,11 +157,9 @@ def drop(token: UUID, *, using: str) -> None:
     _execute(using, f"DELETE FROM {TABLE} WHERE token = %s", [_uuid(token, using)])
 
 
-def received(event_id: str, source: str, queue: str, *, using: str) -> None:
-    """Delete the unaddressed copy kept until ``queue`` has received this event."""
-    sql = f"""DELETE FROM {TABLE}
-        WHERE event_id = %s AND source = %s AND queue = %s AND token IS NULL"""
-    _execute(using, sql, [event_id, source, queue])
+def received(row: int, queue: str, *, using: str) -> None:
+    """Delete the row that was kept until ``queue`` had received its message."""
+    _execute(using, f"DELETE FROM {TABLE} WHERE id = %s AND queue = %s", [row, queue])
 
 
 def hasten(*, using: str) -> None:

@@ -109,7 +109,7 @@ class Settings:
     #: Largest event, in bytes on the wire, that is published or read.
     max_message_bytes: int = 1024 * 1024
 
-    #: Model fields whose values never enter an event.
+    #: Model fields whose values ``@publishes`` never tells among the changes, and the admin hides.
     sensitive: tuple[str, ...] = ("password",)
 
     #: Passed to ``kombu.Connection(transport_options=...)``.

@@ -10,6 +10,7 @@
     ├── BrokerUnavailable       a fault of the installation: wait and try again, nothing is charged
     ├── TopologyConflict        a queue or exchange exists with other arguments
     ├── UnsupportedByTransport  this broker cannot do what was asked
+    ├── HandlerTimeout          a handler ran longer than its ``timeout``; a failed attempt
     ├── LeaseLost               another worker runs this delivery now; nothing was recorded
     └── CannotRedrive           a dead letter cannot go round again; the message says what to do
 
@@ -17,6 +18,8 @@
     ├── Snooze                  not now: again after a delay, no attempt is counted
     ├── Reject                  never: dead-letter now, trying again is useless
     └── Discard                 done on purpose: there is nothing to do
+
+    StrayWriteWarning           a database handler wrote where its outcome does not commit
 
 A verdict is a decision, not an error, and has its own root, so that an
 ``except TaskroutingError`` in a handler never eats it.
@@ -81,6 +84,18 @@ class LeaseLost(TaskroutingError):
 
 class CannotRedrive(TaskroutingError):
     """A dead letter cannot be redriven, and is left as it was; the message says why and the fix."""
+
+
+class HandlerTimeout(TaskroutingError, TimeoutError):
+    """The handler ran longer than its subscription's ``timeout``; the attempt has failed."""
+
+
+class StrayWriteWarning(UserWarning):
+    """A handler with ``effects="database"`` wrote to another database than ``DATABASE``.
+
+    That write does not commit with the outcome. Make it idempotent and declare
+    ``effects="external"``, or write where the ledger is.
+    """
 
 
 class Verdict(Exception):

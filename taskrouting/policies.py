@@ -24,8 +24,8 @@ _MICROSECOND = timedelta(microseconds=1)
 class Retry:
     """When a handler fails: which errors are tried again, how often and after how long.
 
-    The defaults spread ten attempts over hours, not seconds, so that a mail server that is away
-    for ten minutes kills nothing.
+    The defaults spread ten attempts over 21 to 43 minutes, not seconds, so that a mail server that
+    is away for ten minutes kills nothing.
     """
 
     #: How often the handler may start; the first attempt is counted.

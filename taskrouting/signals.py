@@ -12,7 +12,8 @@ signal                 carries
 ``delivery_finished``  ``event``, ``subscription``, ``queue``, ``attempt``, ``outcome`` (its name),
                        ``duration`` (timedelta), ``error`` (the exception, or ``None``)
 ``dead_letter_kept``   ``reason``, ``queue``, ``subscription``, ``event_id``
-``batch_recorded``     ``queue``, ``count``: audit rows of one batch committed
+``batch_handled``      ``subscription``, ``queue``, ``count``: so many events of one batch
+                       committed together
 ``fault_noticed``      ``where``, ``error``, ``retry_in`` (timedelta): broker or database away
 ``fault_recovered``    ``where``, ``away`` (timedelta)
 ``worker_started``     ``worker`` (its name), ``queues``
@@ -34,7 +35,7 @@ event_relayed = Signal()
 delivery_started = Signal()
 delivery_finished = Signal()
 dead_letter_kept = Signal()
-batch_recorded = Signal()
+batch_handled = Signal()
 fault_noticed = Signal()
 fault_recovered = Signal()
 worker_started = Signal()

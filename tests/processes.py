@@ -43,7 +43,11 @@ class Worker:
         command = [sys.executable, "-m", "django", "run_router_worker", *options]
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
-                command, env=environment(**taskrouting), stdout=output, stderr=subprocess.STDOUT
+                command,
+                env=environment(**taskrouting),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def wait_until_ready(self, processes: int = 1) -> None:
@@ -70,6 +74,10 @@ class Worker:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the supervisor."""
         self.process.send_signal(number)
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to every process, as systemd and a terminal do."""
+        os.killpg(self.process.pid, number)
 
     def wait(self, timeout: float = 30) -> int:
         """Wait for the end; return the exit code."""

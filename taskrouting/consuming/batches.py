@@ -94,7 +94,13 @@ def _handle(items: Sequence[Item], site: Site) -> None:
             call(subscription, fresh, None)
         ledger.succeed_many(taken)
         isolate_on_commit()
-    signals.emit(signals.batch_recorded, Attempt, queue=items[0].arrival.queue, count=len(fresh))
+    signals.emit(
+        signals.batch_handled,
+        Attempt,
+        subscription=subscription.name,
+        queue=items[0].arrival.queue,
+        count=len(fresh),
+    )
 
 
 def _fail(item: Item, error: BaseException, site: Site) -> None:

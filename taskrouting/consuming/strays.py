@@ -14,12 +14,9 @@ from typing import Any
 from django.db import connections
 
 from taskrouting import conf
+from taskrouting.exceptions import StrayWriteWarning
 
 WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE")
-
-
-class StrayWriteWarning(UserWarning):
-    """A handler with ``effects="database"`` wrote to another database than ``DATABASE``."""
 
 
 @contextmanager

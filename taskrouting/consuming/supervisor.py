@@ -130,7 +130,9 @@ class Supervisor:
         stop = threading.Event()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process
-        signal.signal(signal.SIGTERM, _once(stop))
+        # A process manager may signal the whole group, so a second SIGTERM says nothing new here;
+        # it is the supervisor that ends us by force.
+        signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
         threading.Thread(target=self._follow, args=[stop], daemon=True).start()
         code = self._work(stop)
         os._exit(code)  # handlers that outlived the grace must not keep the process
@@ -143,14 +145,3 @@ class Supervisor:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
-
-
-def _once(stop: threading.Event) -> Callable[[int, FrameType | None], None]:
-    """The first signal asks to stop, the second does not ask."""
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(STOPPED_BY_FORCE)
-        stop.set()
-
-    return on_signal

@@ -15,11 +15,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from taskrouting.exceptions import HandlerTimeout
 from taskrouting.routing.subscriptions import Subscription
-
-
-class HandlerTimeout(TimeoutError):
-    """The handler ran longer than its subscription's ``timeout``."""
 
 
 @contextmanager

@@ -139,3 +139,12 @@ def _aliases() -> list[str]:
     """The databases whose outbox is emptied; retries and leases live in the central one."""
     settings = conf.current()
     return list(dict.fromkeys([settings.database, *settings.outbox_databases]))
+
+
+def talk() -> None:
+    """Let a worker be heard where the project's ``LOGGING`` says nothing about us or the root."""
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)

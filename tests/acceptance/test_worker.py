@@ -71,6 +71,22 @@ def test_a_stop_finishes_what_has_begun(tmp_path):
     assert (row.state, row.attempts, row.crashes) == ("handled", 1, 0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_is_an_ordinary_stop(tmp_path, number):
+    """A terminal and systemd signal every process: what has begun is finished all the same."""
+    log = tmp_path / "calls"
+    with processes.worker(tmp_path) as worker:
+        worker.wait_until_ready()
+        publish("depot.call.slow", {"seconds": 1, "log": str(log)})
+        wait_until(lambda: "begin" in lines(log), message="the handler to begin")
+
+        worker.signal_group(number)
+
+        assert worker.wait() == 0, worker.printed()
+    assert lines(log) == ["begin", "end"]
+    assert Delivery.objects.get().state == "handled"
+
+
 def test_a_stop_past_the_grace_hands_the_delivery_over(tmp_path):
     """What does not end within the grace is run by another worker, and counts no crash."""
     log = tmp_path / "calls"

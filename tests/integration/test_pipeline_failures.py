@@ -20,7 +20,7 @@ from taskrouting import (
     subscribe,
 )
 from taskrouting.consuming.judging import Outcome
-from taskrouting.consuming.strays import StrayWriteWarning
+from taskrouting.exceptions import StrayWriteWarning
 from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
 from tests.integration.copies import outcomes
 

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from taskrouting import catalog
 from taskrouting.catalog import Route, Stop
 from taskrouting.exceptions import TaskroutingError
+from taskrouting.routing.subscriptions import Subscription
 
 
 class Command(BaseCommand):
@@ -54,9 +55,15 @@ def _lines(stop: Stop) -> list[str]:
     left_over = "" if stop.declared else " (the code no longer declares this)"
     lines = [f"  {', '.join(stop.patterns)} → {stop.queue}{left_over}"]
     lines += [
-        f"      {each.name}: {each.handler_path}{', in batches' if each.batch else ''}"
-        for each in stop.subscriptions
+        f"      {_named(each)}{', in batches' if each.batch else ''}" for each in stop.subscriptions
     ]
     if not stop.subscriptions:
         lines.append("      no subscription of this queue wants it: it becomes a dead letter")
     return lines
+
+
+def _named(subscription: Subscription) -> str:
+    """Name a subscription, and its handler where the name does not say it."""
+    if subscription.name == subscription.handler_path:
+        return subscription.name
+    return f"{subscription.name}: {subscription.handler_path}"

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from taskrouting import conf
 from taskrouting.consuming.supervisor import Supervisor
 from taskrouting.exceptions import ConfigurationError
-from taskrouting.management.composition import Plan
+from taskrouting.management.composition import Plan, talk
 
 
 class Command(BaseCommand):
@@ -28,6 +28,7 @@ class Command(BaseCommand):
             plan = Plan(worker=False, burst=burst).prepared()
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
+        talk()
         self.stdout.write("Relaying. Stop with Ctrl-C.")
         self.stdout.flush()
         supervisor = Supervisor(

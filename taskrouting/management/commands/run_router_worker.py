@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from taskrouting import conf
 from taskrouting.consuming.supervisor import Supervisor
 from taskrouting.exceptions import ConfigurationError
-from taskrouting.management.composition import Plan
+from taskrouting.management.composition import Plan, talk
 
 
 class Command(BaseCommand):
@@ -65,6 +65,7 @@ class Command(BaseCommand):
             patience = conf.current().shutdown_grace if grace is None else grace
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
+        talk()
         self.stdout.write(f"Consuming {', '.join(names) or 'nothing'}. Stop with Ctrl-C.")
         self.stdout.flush()
         supervisor = Supervisor(plan.run, processes=processes, grace=patience, burst=burst)

@@ -29,7 +29,7 @@ from taskrouting.transport import receiving
 from taskrouting.transport.broker import Broker
 from taskrouting.transport.messages import Arrival
 from tests import services
-from tests.processes import KEYS, ROOT
+from tests.processes import KEYS, ROOT, environment
 from tests.waiting import wait_until
 
 from .places import Place
@@ -131,9 +131,7 @@ class Installation:
             known = self._settings.get("QUEUES", {})
             self.configure(QUEUES={**known, **dict.fromkeys(bound, tuned)})
         for name, patterns in bound.items():
-            registry.add(
-                Subscription(name=name, patterns=patterns, queue=name, handler=unhandled)
-            )
+            registry.add(Subscription(name=name, patterns=patterns, queue=name, handler=unhandled))
         return list(bound)
 
     def publish(self, routing_key: str, data: Any = None, **more: Any) -> Event:
@@ -213,25 +211,22 @@ class Installation:
         with Connection(self.place.url, transport_options=self.broker.options) as connection:
             yield connection
 
-    def program(self, *command: str) -> subprocess.Popen[str]:
+    def program(self, *command: str, **variables: str) -> subprocess.Popen[str]:
         """Start a program of this installation in a process of its own; read what it prints."""
-        settings = {**self._settings, "DATABASE": "default", "OUTBOX_DATABASES": ["default"]}
         return subprocess.Popen(
             [sys.executable, *command],
-            env=environment(self.alias, settings),
+            env={**self.environment(), **variables},
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-
-def environment(alias: str, settings: dict[str, Any]) -> dict[str, str]:
-    """The environment of a subprocess whose database is our ``alias``."""
-    from tests.processes import environment as inherited
-
-    database = {key: connections[alias].settings_dict.get(key) for key in KEYS}
-    database["NAME"] = str(database["NAME"])
-    return {**inherited(**settings), "DEPOT_DATABASE": json.dumps(database)}
+    def environment(self) -> dict[str, str]:
+        """The environment of a process of this installation; our database is its default."""
+        settings = {**self._settings, "DATABASE": "default", "OUTBOX_DATABASES": ["default"]}
+        database = {key: connections[self.alias].settings_dict.get(key) for key in KEYS}
+        database["NAME"] = str(database["NAME"])
+        return {**environment(**settings), "DEPOT_DATABASE": json.dumps(database)}
 
 
 def identities(arrivals: list[Arrival]) -> list[str]:

@@ -64,8 +64,7 @@ def test_a_transport_that_was_not_tested_promises_nothing() -> None:
 def test_what_a_full_queue_refuses_waits_in_the_outbox(installation: Installation) -> None:
     """A nack is no failure: the row stays, and goes when there is room again."""
     queue = installation.queue("video.#", arguments={"x-max-length": 1})
-    events = [installation.publish("video.upload", number) for number in range(3)]
-    installation.relay()
+    events = [installation.send("video.upload", number) for number in range(5)]
     assert installation.waiting().exists()
 
     with installation.taking(queue, prefetch=1) as taker:

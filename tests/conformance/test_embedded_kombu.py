@@ -97,13 +97,17 @@ def test_a_message_can_be_fetched_by_hand(connection: Connection, queue: Queue) 
     assert queue.get() is None
 
 
-def test_no_ack_needs_none(installation: Installation, connection: Connection, queue: Queue) -> None:
+def test_no_ack_needs_none(
+    installation: Installation, connection: Connection, queue: Queue
+) -> None:
     """With ``no_ack`` a message is settled when it is delivered, fetched or consumed."""
     send(connection, "fetched", queue)
     assert queue.get(no_ack=True).payload == "fetched"
     send(connection, "consumed", queue)
     seen: list[str] = []
-    consumer = Consumer(connection, [queue], no_ack=True, on_message=lambda m: seen.append(m.payload))
+    consumer = Consumer(
+        connection, [queue], no_ack=True, on_message=lambda m: seen.append(m.payload)
+    )
     with consumer:
         connection.drain_events(timeout=5)
 

@@ -8,7 +8,7 @@ import pytest
 
 from taskrouting.transport.messages import RELAYED_AT
 from tests.conformance.installation import Installation, identities
-from tests.conformance.places import CLASSIC, EMBEDDED, QUORUM, REDIS
+from tests.conformance.places import CLASSIC, EMBEDDED, REDIS
 
 
 def test_a_delayed_event_does_not_come_before_its_time(installation: Installation) -> None:
@@ -44,7 +44,9 @@ def test_a_queue_hands_out_the_highest_priority_first(installation: Installation
     RabbitMQ can for a classic queue that is declared with ``x-max-priority``.
     """
     arguments = {CLASSIC: {"arguments": {"x-max-priority": 9}}}
-    assert installation.broker.can.priority == ("arguments" if arguments.get(installation.name) else "always")
+    assert installation.broker.can.priority == (
+        "arguments" if arguments.get(installation.name) else "always"
+    )
     queue = installation.queue("video.#", **arguments.get(installation.name, {}))
     low = installation.send("video.upload", priority=0)
     high = installation.send("video.upload", priority=9)

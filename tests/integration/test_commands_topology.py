@@ -196,7 +196,7 @@ def test_a_queue_with_other_arguments_is_named(rabbitmq_url, configure, names):
     for text in (refused("declare_topology", "--check"), refused("declare_topology")):
         assert f"Queue '{names['video']}' exists on 127.0.0.1 with other arguments" in text
         assert "inequivalent arg 'x-" in text
-        assert f"Change TASKROUTING['QUEUES']['{names['video']}'] back" in text
+        assert f"['QUEUES']['{names['video']}'] back, or drain and delete the queue" in text
 
     configure(rabbitmq_url)
     run("declare_topology", "--check")

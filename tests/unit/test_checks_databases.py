@@ -150,5 +150,6 @@ def test_no_database_is_asked_unless_databases_are_checked(sqlite):
     """``check`` alone touches none; ``migrate`` and ``check --database`` do."""
     file = sqlite(**GOOD)
 
-    assert checks.run_checks(tags=["database"]) == []
+    assert messages_found() == []
     assert not file.exists()
+    assert databases.sqlite_is_in_wal.tags == (checks.Tags.database,)

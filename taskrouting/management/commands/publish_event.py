@@ -12,6 +12,9 @@ from taskrouting.exceptions import InvalidEnvelope, TaskroutingError
 from taskrouting.management import operator
 from taskrouting.publishing.publisher import publish
 
+#: What most often happened to JSON without a quote in it.
+NO_QUOTES = """ Did the shell take its quotes away? Write it in single quotes: '{"id": 7}'."""
+
 
 class Command(BaseCommand):
     """``manage.py publish_event``."""
@@ -42,7 +45,5 @@ def read(text: str) -> Any:
     try:
         return json_text.loads(text, "The data")
     except InvalidEnvelope as error:
-        raise CommandError(
-            f"{error} Did the shell take its quotes away? Write it in single quotes: "
-            """'{"id": 7}'."""
-        ) from error
+        hint = "" if '"' in text else NO_QUOTES
+        raise CommandError(f"{error}{hint}") from error

@@ -31,6 +31,12 @@ from .broker import Broker, declare_exchange
 #: AMQP's answer to a passive declare of something that is not there.
 NOT_FOUND = 404
 
+#: What a comparison over AMQP leaves open.
+UNLISTED_BY_AMQP = (
+    "Whether the bindings are there cannot be asked over AMQP 0-9-1; they are judged by what this "
+    "installation has declared before."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
@@ -74,7 +80,7 @@ def drift(broker: Broker, connection: Connection, topology: Topology) -> Drift:
         conflicts=conflicts,
         left_over=_sorted(ours),
         foreign=_sorted(extra - ours),
-        unchecked=() if broker.can.lists_bindings else (_UNLISTED_BY_AMQP,),
+        unchecked=() if broker.can.lists_bindings else (UNLISTED_BY_AMQP,),
     )
 
 
@@ -105,12 +111,6 @@ def waiting(broker: Broker, connection: Connection, queues: Iterable[str]) -> di
 def shown(binding: Binding) -> str:
     """Write a binding as people read it."""
     return f"{binding.pattern!r} → {binding.queue!r}"
-
-
-_UNLISTED_BY_AMQP = (
-    "Whether the bindings are there cannot be asked over AMQP 0-9-1; they are judged by what this "
-    "installation has declared before."
-)
 
 
 def _unlisted(broker: Broker) -> str:

@@ -18,6 +18,7 @@ from taskrouting.transport import broker, store
 from taskrouting.transport.messages import OUTBOX
 from taskrouting.transport.messages import Message as Parcel
 from tests.integration.commands import refused, run
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("subscriptions")]
 
@@ -139,7 +140,7 @@ def test_a_broker_is_asked_what_waits_there(service, request, settings, unique_n
     wanted = {f"{unique_name}.audit": 3}
     if service == "rabbitmq":  # and what RabbitMQ gives up on
         wanted[f"{unique_name}.dead"] = 0
-    assert counted() == wanted
+    wait_until(lambda: counted() == wanted, message=f"the broker to count {wanted}")
     assert f"{unique_name}.audit: 0 in the database, 3 on the broker" in run("router_status")
 
 

@@ -1,7 +1,9 @@
 """Which servers can the tests talk to, and which corner of each is theirs alone?
 
 Every function hands out a place that nobody else uses (a vhost, a Redis database, a PostgreSQL
-database) and removes it afterwards, so that a test run may share its servers with anything.
+database) and removes it afterwards, so that a test run may share its servers with anything. What a
+killed run could not remove, a later one does: RabbitMQ started with few file handles stands still
+when some hundred quorum queues are left over, and says nothing.
 
 Read from the environment:
 
@@ -19,6 +21,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,8 +45,12 @@ REQUIRED = os.environ.get("TASKROUTING_REQUIRE_SERVICES") == "1"
 #: Seconds to wait for a server to answer before calling it away.
 PATIENCE = 5
 
-#: Seconds after which a Redis database that a killed run left behind may be taken by another.
-REDIS_CLAIM = 3600
+#: Seconds ``rabbitmqctl`` may take.
+RABBITMQCTL_PATIENCE = 60
+
+#: Seconds after which a run is surely over, so that what it left behind may be removed.
+LONGEST_RUN = 3600
+CORNER = "taskrouting_run"
 REDIS_OWNER = "taskrouting-tests-owner"
 
 
@@ -60,6 +67,17 @@ def unique_name(prefix: str = "taskrouting_test") -> str:
     return f"{prefix}_{uuid.uuid4().hex[:12]}"
 
 
+def _corner() -> str:
+    """A name for a corner that is this run's, with the time in it."""
+    return unique_name(f"{CORNER}_{int(time.time()):x}")
+
+
+def _left_behind(names: list[str]) -> list[str]:
+    """Those of the names that are corners of runs long over."""
+    started = {name: name.split("_")[2] for name in names if name.startswith(f"{CORNER}_")}
+    return [name for name, at in started.items() if int(at, 16) < time.time() - LONGEST_RUN]
+
+
 @contextmanager
 def rabbitmq_vhost() -> Iterator[str]:
     """The URL of a new vhost on RabbitMQ; it is deleted with all that is in it."""
@@ -71,8 +89,10 @@ def rabbitmq_vhost() -> Iterator[str]:
             f"{RABBITMQCTL[0]} is not installed here, and without it the tests cannot make a "
             "vhost of their own. Set TASKROUTING_TEST_RABBITMQCTL to a command that runs it.",
         )
+    for old in _left_behind(_rabbitmqctl("list_vhosts", "name").split()):
+        _rabbitmqctl("delete_vhost", old)
     parts = urlsplit(AMQP_URL)
-    vhost = unique_name()
+    vhost = _corner()
     _rabbitmqctl("add_vhost", vhost)
     try:
         _rabbitmqctl("set_permissions", "-p", vhost, parts.username or "guest", ".*", ".*", ".*")
@@ -98,12 +118,22 @@ def _check_amqp() -> None:
     connection.close()
 
 
-def _rabbitmqctl(*arguments: str) -> None:
-    done = subprocess.run(
-        [*RABBITMQCTL, "-q", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    if done.returncode:
-        unavailable("RabbitMQ", AMQP_URL, f"rabbitmqctl {arguments[0]}: {done.stderr.strip()}")
+def _rabbitmqctl(*arguments: str) -> str:
+    """What the command prints."""
+    command = [*RABBITMQCTL, "-q", *arguments]
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=RABBITMQCTL_PATIENCE,
+        ).stdout
+    except subprocess.CalledProcessError as error:
+        unavailable("RabbitMQ", AMQP_URL, f"{shlex.join(command)}: {error.stderr.strip()}")
+    except subprocess.TimeoutExpired as error:
+        unavailable("RabbitMQ", AMQP_URL, f"{error}; is it out of file handles?")
 
 
 @contextmanager
@@ -112,44 +142,59 @@ def redis_database() -> Iterator[str]:
 
     The search begins at the database that ``TASKROUTING_TEST_REDIS_URL`` names.
     """
+    url = _free_redis()
+    with redis.Redis.from_url(url) as client:
+        try:
+            yield url
+        finally:
+            client.flushdb()
+
+
+def _free_redis() -> str:
+    """The URL of a database that is now ours."""
     parts = urlsplit(REDIS_URL)
     first = int(parts.path[1:] or 0)
-    for number in range(first, 16):
+    for number in [*range(first, 16), *range(1, first)]:
         url = parts._replace(path=f"/{number}").geturl()
-        with redis.Redis.from_url(url, socket_connect_timeout=PATIENCE) as client:
-            if _claim_redis(client):
-                try:
-                    yield url
-                finally:
-                    client.flushdb()
-                return
-    unavailable("Redis", REDIS_URL, f"databases {first} to 15 are all in use")
+        try:
+            with redis.Redis.from_url(url, socket_connect_timeout=PATIENCE) as client:
+                if _claim_redis(client):
+                    return url
+        except redis.RedisError as error:
+            unavailable("Redis", REDIS_URL, error)
+    unavailable("Redis", REDIS_URL, "each of its databases holds something")
 
 
 def _claim_redis(client: redis.Redis) -> bool:
-    """Take the database if it is empty; no other run then can."""
-    try:
-        if not client.set(REDIS_OWNER, os.getpid(), nx=True, ex=REDIS_CLAIM):
-            return False
+    """Take the database if it is empty, or was left behind; no other run then can."""
+    now = int(time.time())
+    if client.set(REDIS_OWNER, now, nx=True):
         if client.dbsize() == 1:
             return True
-        client.delete(REDIS_OWNER)
-    except redis.RedisError as error:
-        unavailable("Redis", REDIS_URL, error)
-    return False
+        client.delete(REDIS_OWNER)  # it holds something that no test of ours has written
+        return False
+    if int(client.get(REDIS_OWNER) or now) > now - LONGEST_RUN:
+        return False
+    client.flushdb()
+    return bool(client.set(REDIS_OWNER, now, nx=True))
 
 
 @contextmanager
 def postgres_database() -> Iterator[str]:
     """The URL of a new, empty PostgreSQL database; it is dropped afterwards, whoever is in it."""
-    name = unique_name()
+    name = _corner()
     try:
         server = psycopg.connect(POSTGRES_URL, autocommit=True, connect_timeout=PATIENCE)
     except psycopg.Error as error:
         unavailable("PostgreSQL", POSTGRES_URL, error)
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
     with server:
+        for old in _left_behind(
+            [row[0] for row in server.execute("SELECT datname FROM pg_database")]
+        ):
+            server.execute(drop.format(sql.Identifier(old)))
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             yield urlsplit(POSTGRES_URL)._replace(path=f"/{name}").geturl()
         finally:
-            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            server.execute(drop.format(sql.Identifier(name)))

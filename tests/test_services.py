@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
@@ -82,6 +83,20 @@ def test_a_postgresql_database_goes_with_whoever_is_in_it() -> None:
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         psycopg.connect(url)
     forgotten.close()
+
+
+def test_what_a_killed_run_left_behind_is_removed_by_a_later_one() -> None:
+    """Corners of runs that are long over go; those of runs that may still be on stay."""
+    old, new = (f"{services.CORNER}_{int(time.time() - age):x}_x" for age in (3 * 3600, 60))
+    with services.postgres_database() as url, psycopg.connect(url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {old}")
+        server.execute(f"CREATE DATABASE {new}")
+        with services.postgres_database():
+            names = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
+        server.execute(f"DROP DATABASE {new}")
+
+    assert old not in names
+    assert new in names
 
 
 def test_waiting_ends_when_it_has_happened() -> None:

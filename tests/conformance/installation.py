@@ -26,7 +26,7 @@ from taskrouting.publishing.relay import Relay
 from taskrouting.routing import topology
 from taskrouting.routing.subscriptions import Subscription, registry
 from taskrouting.transport import receiving
-from taskrouting.transport.broker import Broker
+from taskrouting.transport.broker import Broker, dead_letter_exchange
 from taskrouting.transport.messages import Arrival
 from tests import services
 from tests.processes import KEYS, ROOT, environment
@@ -90,6 +90,7 @@ class Installation:
             "AUDIT": {"queue": None},
         }
         self._overrides = ExitStack()
+        self._queues: set[str] = set()
         self._relay: tuple[threading.Event, threading.Thread] | None = None
 
     @contextmanager
@@ -103,11 +104,20 @@ class Installation:
             yield self
         finally:
             self.stop_relaying()
+            self._leave_nothing()
             for subscription in registry:
                 registry.remove(subscription.name)
             self._overrides.close()
             for subscription in known:
                 registry.add(subscription)
+
+    def _leave_nothing(self) -> None:
+        """Delete our queues where a server keeps them open: RabbitMQ has files for few hundred."""
+        if self.broker.can.routes:
+            names = [*self._queues, dead_letter_exchange(topology.current())]
+            with self.kombu() as connection, connection.channel() as channel:
+                for name in names:
+                    channel.queue_delete(name)
 
     def configure(self, **settings: Any) -> None:
         """Change settings."""
@@ -126,6 +136,7 @@ class Installation:
     def queues(self, wanted: Mapping[str, Sequence[str]], **tuning: Any) -> list[str]:
         """Subscribe several queues, by name; return their full names."""
         bound = {f"{self.prefix}_{name}": tuple(patterns) for name, patterns in wanted.items()}
+        self._queues.update(bound)
         tuned = {**self.place.tuning, **tuning}
         if tuned:
             known = self._settings.get("QUEUES", {})

@@ -32,7 +32,7 @@ def test_a_queue_with_other_arguments_is_named(installation: Installation) -> No
         installation.declare()
     assert f"Queue {queue!r}" in str(raised.value)
     assert "'x-max-length'" in str(raised.value)
-    assert f"TASKROUTING['QUEUES'][{queue!r}]" in str(raised.value)
+    assert f"['QUEUES'][{queue!r}]" in str(raised.value)
 
 
 @pytest.mark.parametrize("place", RABBITMQ, indirect=True)

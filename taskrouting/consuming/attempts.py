@@ -80,7 +80,13 @@ class Attempt:
             return self._tell(Outcome.DEAD)
         with self._site.leases.held(claim.token):
             handle = self._handle_inside if _writes_here(claim) else self._handle_outside
-            return self._tell(handle(claim))
+            try:
+                return self._tell(handle(claim))
+            except faults.DatabaseAway:
+                raise
+            except Exception:
+                logger.exception("Delivery %s runs again when its lease is over.", claim.delivery)
+                return Outcome.LOST
 
     def failed(self, error: BaseException) -> Outcome:
         """Record the failure of a handler that ran, and was rolled back, elsewhere."""

@@ -20,7 +20,7 @@ from taskrouting.transport.messages import Arrival
 from . import claims, faults, ledger
 from .attempts import HANDLER_ERRORS, Attempt, call
 from .claims import Copy
-from .delivery import copy_of, open_message, settle
+from .delivery import copy_of, keep_indigestible, open_message, settle
 from .judging import Reason
 from .site import Site, database, in_turn, isolate_on_commit
 
@@ -40,20 +40,30 @@ def deliver(arrivals: Sequence[Arrival], site: Site) -> None:
     """
     together: dict[str, list[Item]] = {}
     for arrival in arrivals:
-        opened = open_message(arrival, site)
-        if opened is None:
-            continue
-        event, wanted = opened
-        for subscription in wanted:
-            item = Item(arrival, copy_of(arrival, event, subscription))
-            if _must_go_alone(arrival, subscription):
-                _run_alone(item, site)
-            else:
-                together.setdefault(subscription.name, []).append(item)
+        for item in _opened(arrival, site):
+            together.setdefault(item.copy.subscription.name, []).append(item)
     for items in together.values():
         _run_together(items, site)
         for item in items:
             settle(item.arrival, site)
+
+
+def _opened(arrival: Arrival, site: Site) -> list[Item]:
+    """Open one message; run what must go alone, and return what may go together."""
+    try:
+        event, wanted = open_message(arrival, site) or (None, [])
+        items = [Item(arrival, copy_of(arrival, event, each)) for each in wanted if event]
+        alone = [item for item in items if _must_go_alone(arrival, item.copy.subscription)]
+        for item in alone:
+            _run_alone(item, site)
+        return [item for item in items if item not in alone]
+    except faults.DatabaseAway:
+        raise
+    except Exception as error:
+        if faults.is_outage(error):
+            raise faults.DatabaseAway(str(error)) from error
+        keep_indigestible(arrival, error, site)
+        return []
 
 
 def _must_go_alone(arrival: Arrival, subscription: Subscription) -> bool:

@@ -13,12 +13,14 @@ settle     the broker's copy is acknowledged, when everything above is committed
 from __future__ import annotations
 
 import logging
+import re
+import traceback
 from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
 
-from taskrouting import conf, events
+from taskrouting import conf, events, json_text
 from taskrouting.dead_letters import records
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.events import Event
@@ -40,6 +42,9 @@ Reason = DeadLetter.Reason
 #: The extension under which the audit log finds when the event was relayed.
 RELAYED_TIME = "relayedtime"
 
+#: What the relay writes: an ISO 8601 instant. The header may be anybody's.
+RELAYED_AT_TEXT = re.compile(r"[0-9T:.+-]{19,40}")
+
 
 class Undeliverable(Exception):
     """The message cannot be handed to any handler; it becomes a dead letter."""
@@ -53,7 +58,28 @@ def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     """Take one message from its bytes to the outcome of every subscription that wants it.
 
     Raises DatabaseAway when the database is away: nothing is settled, hand the message back.
+    What else goes wrong outside the handler is this message's fault, and costs only this message.
     """
+    try:
+        return _deliver(arrival, site)
+    except faults.DatabaseAway:
+        raise
+    except Exception as error:
+        if faults.is_outage(error):
+            raise faults.DatabaseAway(str(error)) from error
+        keep_indigestible(arrival, error, site)
+        return [Outcome.DEAD]
+
+
+def keep_indigestible(arrival: Arrival, error: Exception, site: Site) -> None:
+    """Keep a message over which we stumbled ourselves, with the traceback, and go on."""
+    logger.exception("A message of queue %r could not be handled at all.", arrival.queue)
+    text = "".join(traceback.format_exception(error))
+    faults.resolutely(lambda: records.keep_arrival(arrival, Reason.UNDECODABLE, text))
+    settle(arrival, site)
+
+
+def _deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     opened = open_message(arrival, site)
     if opened is None:
         return [Outcome.DEAD]
@@ -96,6 +122,10 @@ def decode(arrival: Arrival) -> Event:
             f"The message has {len(arrival.body)} bytes; MAX_MESSAGE_BYTES allows "
             f"{settings.max_message_bytes}.",
         )
+    if fault := json_text.text_fault(arrival.routing_key[: events.MAX_LENGTH + 1]):
+        raise Undeliverable(Reason.UNDECODABLE, f"The routing key: {fault}")
+    if len(arrival.routing_key) > events.MAX_LENGTH:
+        raise Undeliverable(Reason.UNDECODABLE, "The routing key is over 255 characters long.")
     try:
         return _decoded(arrival, settings)
     except NotAccepted as error:
@@ -176,7 +206,9 @@ def _runs_leased(copy: Copy, arrival: Arrival) -> bool:
 def _with_relay_time(event: Event, arrival: Arrival) -> Event:
     """Note on the event when the relay handed it to the broker, for the record."""
     relayed = arrival.headers.get(RELAYED_AT)
-    if not isinstance(relayed, str) or RELAYED_TIME in event.extensions:
+    if not isinstance(relayed, str) or not RELAYED_AT_TEXT.fullmatch(relayed):
+        return event
+    if RELAYED_TIME in event.extensions:
         return event
     return replace(event, extensions={**event.extensions, RELAYED_TIME: relayed})
 

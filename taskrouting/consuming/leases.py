@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import connections
 
 from taskrouting import conf
 from taskrouting.transport import store
 from taskrouting.transport.outage import Outage
+
+#: Seconds after which a failed beat is tried again: the leases wait for it.
+SOON = 1.0
 
 
 class Leases:
@@ -70,7 +73,7 @@ class Heartbeat:
                 self._beat()
                 outage.over()
                 pause = conf.current().lease.total_seconds() / 3
-            except (DatabaseError, InterfaceError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, leases must not lapse
                 connections.close_all()
-                pause = outage.noticed(error).total_seconds()
+                pause = min(outage.noticed(error).total_seconds(), SOON)
         connections.close_all()

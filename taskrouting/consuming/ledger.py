@@ -128,9 +128,17 @@ def described(error: BaseException, claim: Claim, started: datetime, worker: str
         "duration": (datetime.now(UTC) - started).total_seconds(),
         "worker": worker,
         "exception": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": _clean(str(error))[:1000],
+        "message": _clean(_said(error))[:1000],
         "traceback": _clean(text)[-KEPT_TRACEBACK:],
     }
+
+
+def _said(error: BaseException) -> str:
+    """What an error says of itself; one that fails even at that is a handler's business too."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001  # a handler's own code
+        return f"(its text cannot be had: {type(failure).__name__})"
 
 
 def _finish(claim: Claim, **values: Any) -> None:

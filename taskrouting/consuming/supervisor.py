@@ -37,6 +37,9 @@ OVERTIME = 5.0
 
 STOPPED_BY_FORCE = 130
 
+#: The signals that ask us to stop.
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
 
 class Supervisor:
     """Runs ``work`` in ``processes`` child processes."""
@@ -57,7 +60,7 @@ class Supervisor:
         waker, wakee = os.pipe()
         os.set_blocking(wakee, False)
         signal.set_wakeup_fd(wakee, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             signal.signal(number, self._on_signal)
         for _ in range(self._processes):
             self._start()
@@ -122,7 +125,12 @@ class Supervisor:
 
     def _start(self) -> None:
         child = multiprocessing.get_context("fork").Process(target=self._live, daemon=False)
-        child.start()
+        # Until it has handlers of its own, a signal to the child must wait, not reach ours.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            child.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         self._children[child] = time.monotonic()
 
     def _live(self) -> None:
@@ -133,6 +141,7 @@ class Supervisor:
         # A process manager may signal the whole group, so a second SIGTERM says nothing new here;
         # it is the supervisor that ends us by force.
         signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.Thread(target=self._follow, args=[stop], daemon=True).start()
         code = self._work(stop)
         os._exit(code)  # handlers that outlived the grace must not keep the process

@@ -105,9 +105,12 @@ class Worker:
         try:
             self._work(stop)
         finally:
-            drained = self._leave()
-            heartbeat.stop()
-            signals.emit(signals.worker_stopped, Worker, worker=self.name, drained=drained)
+            try:
+                self._await_handlers()
+            finally:
+                drained = self._leave()
+                heartbeat.stop()
+                signals.emit(signals.worker_stopped, Worker, worker=self.name, drained=drained)
         return drained
 
     def _work(self, stop: threading.Event) -> None:
@@ -116,6 +119,7 @@ class Worker:
         while not stop.is_set():
             try:
                 _ask_database()
+                self._site.leases.renew()  # before anybody can take a lease for lapsed
                 with receiving.receiver(self._broker) as receiver:
                     self._broker.declare(receiver.connection, topology.current())
                     self._consume(receiver)
@@ -168,6 +172,9 @@ class Worker:
     def _take(self, arrival: Arrival) -> None:
         """Hand one message to the pool, or collect it for its batch."""
         subscription = self._batched.get(arrival.queue)
+        if not arrival.generation:
+            delivery.deliver(arrival, self._site)  # the broker has no copy to fall back on
+            return
         if subscription is None:
             self._pools[0].submit([arrival], lambda: delivery.deliver(arrival, self._site))
             return
@@ -214,7 +221,7 @@ class Worker:
         waiting = self._pools[0].withdraw(PATIENCE)
         for arrival in waiting:
             receiver.hand_back(arrival)
-        receiver.pause({arrival.queue for arrival in waiting})
+        receiver.pause({arrival.queue for arrival in waiting if arrival.generation})
         if self._pools[0].free:
             receiver.resume()
 
@@ -232,10 +239,13 @@ class Worker:
             receiver.drain(BREATH)
         self._settle(receiver)
 
-    def _leave(self) -> bool:
-        """Hand over what still runs; return whether nothing did."""
+    def _await_handlers(self) -> None:
+        """Wait within the grace for handlers that still run without a broker."""
         while self._grace_left():
             time.sleep(BREATH)
+
+    def _leave(self) -> bool:
+        """Hand over what still runs; return whether nothing did."""
         self._site.leaving.set()
         for pool in self._pools:
             pool.close()

@@ -16,6 +16,7 @@ from taskrouting.consuming.worker import Worker, chosen
 from taskrouting.exceptions import TaskroutingError
 from taskrouting.publishing.relay import Relay
 from taskrouting.transport import broker, store
+from taskrouting.transport.messages import OUTBOX
 
 logger = logging.getLogger("taskrouting")
 
@@ -62,7 +63,7 @@ class _Process:
         self._stop = stop
         self._relays_stop = threading.Event()
         self._failed = False
-        here = broker.current()
+        self._broker = here = broker.current()
         self._worker = _worker(plan, here) if plan.worker else None
         self._relays = [Relay(here, alias) for alias in _aliases()] if plan.relay else []
 
@@ -119,10 +120,21 @@ class _Process:
         if min(quiet, default=QUIET) < QUIET:
             return False
         try:
-            return not any(store.is_due(using=alias) for alias in _aliases())
+            return not any(store.is_due(using=alias, queues=names) for alias, names in self._ours())
         except (DatabaseError, InterfaceError):
             connections.close_all()
             return False
+
+    def _ours(self) -> list[tuple[str, list[str] | None]]:
+        """Where, and in which queues, what waits is for this process to move."""
+        central = conf.current().database
+        embedded = self._broker.can.embedded
+        ours: list[tuple[str, list[str] | None]] = []
+        if self._relays:
+            ours += [(alias, [OUTBOX] if embedded else None) for alias in _aliases()]
+        if self._worker is not None and embedded:
+            ours.append((central, self._plan.queue_names()))
+        return ours
 
 
 def _worker(plan: Plan, here: broker.Broker) -> Worker:

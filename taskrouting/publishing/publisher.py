@@ -7,12 +7,13 @@ rolled back, there is no event; committed, the event will arrive, however long t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from django.db import router
+from django.db import router, transaction
 
 from taskrouting import conf, context, events, signals, topics
 from taskrouting.dead_letters import records
@@ -90,13 +91,16 @@ def publish_many(
     """
     alias = _outbox(using)
     published: list[Event] = []
-    waiting: list[Message] = []
+    written: list[Message] = []
     for item in drafts:
         draft = _draft(item)
         event = item if isinstance(item, Event) else _event(draft)
         published.append(event)
-        waiting += _routed(_message(event, draft), alias)
-    store.put(waiting, using=alias)
+        written.append(_message(event, draft))
+    # Outside a transaction, several events are still all published or none.
+    with nullcontext() if len(written) == 1 else transaction.atomic(using=alias, savepoint=False):
+        waiting = [copy for message in written for copy in _routed(message, alias)]
+        store.put(waiting, using=alias)
     for event in published:
         signals.emit(signals.event_published, Event, event=event, using=alias)
     return published

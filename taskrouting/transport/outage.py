@@ -14,6 +14,9 @@ from taskrouting import signals
 FIRST = 0.5
 LONGEST = 5.0
 
+#: Seconds after which a fault is a new one and no relapse.
+STEADY = 30.0
+
 
 class Outage:
     """One thing that may be away, as seen by one loop."""
@@ -22,6 +25,7 @@ class Outage:
         self._where = where
         self._since: float | None = None
         self._faults = 0
+        self._over_at = float("-inf")
 
     def noticed(self, error: Exception) -> timedelta:
         """Record a fault and return how long to wait before trying again.
@@ -30,6 +34,8 @@ class Outage:
         """
         if self._since is None:
             self._since = time.monotonic()
+            if self._since - self._over_at > STEADY:
+                self._faults = 0
         most = min(FIRST * 2**self._faults, LONGEST)
         self._faults = min(self._faults + 1, 10)
         delay = timedelta(seconds=random.uniform(most / 2, most))  # noqa: S311  # no secret
@@ -40,5 +46,5 @@ class Outage:
         """Record that it works (again)."""
         if self._since is not None:
             away = timedelta(seconds=time.monotonic() - self._since)
-            self._since, self._faults = None, 0
+            self._since, self._over_at = None, time.monotonic()
             signals.emit(signals.fault_recovered, Outage, where=self._where, away=away)

@@ -270,7 +270,9 @@ def _times_received(info: Mapping[str, Any]) -> int:
 def _body(message: Any) -> bytes:
     """Return the bytes as sent; py-amqp has decoded what called itself text."""
     body = message.body
-    if isinstance(body, str):
-        encoding = message.content_encoding or "utf-8"
-        return body.encode(encoding if encoding != "binary" else "utf-8", "surrogatepass")
-    return bytes(body or b"")
+    if not isinstance(body, str):
+        return bytes(body or b"")
+    try:
+        return body.encode(message.content_encoding or "utf-8", "surrogatepass")
+    except (LookupError, ValueError):  # a content encoding that is no charset, or an odd one
+        return body.encode("utf-8", "surrogatepass")

@@ -18,12 +18,18 @@ from typing import Any, Protocol
 from kombu import Connection, Producer
 from kombu.exceptions import ChannelError
 
+from taskrouting.exceptions import BrokerUnavailable
+
 from .broker import Broker
 from .confirms import MARK, Confirms, Fate
 from .messages import OUTBOX, RELAYED_AT, Message
 
 #: Seconds to wait for the confirms of a batch.
 CONFIRM_TIMEOUT = 15.0
+
+#: AMQP's replies that blame the message: too large, malformed, not to be met. A missing exchange
+#: (404) or permission (403) blames the installation.
+BLAMES_THE_MESSAGE = {311, 406, 501, 502}
 
 #: What py-amqp and Kombu raise for a message that cannot be put on the wire at all.
 UNSENDABLE = (TypeError, ValueError, struct.error, OverflowError)
@@ -91,9 +97,11 @@ class _ConfirmingSender:
     def _send_alone(self, message: Message) -> Fate:
         try:
             return self._send([message])[0]
-        except (ChannelError, *self._connection.channel_errors):
+        except (ChannelError, *self._connection.channel_errors) as error:
             self._open()
-            return Fate.REFUSED
+            if getattr(error, "reply_code", None) in BLAMES_THE_MESSAGE:
+                return Fate.REFUSED
+            raise BrokerUnavailable(f"{self._connection.as_uri()}: {error}") from error
 
     def _write(self, message: Message, mark: str) -> None:
         routed = message.queue == OUTBOX

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import connections, router
+from django.db import connections, router, transaction
 from django.db.models import Model
 from django.db.models.functions import Now
 
 from . import models, wakeup
 from .messages import OUTBOX, Message
+
+HIGHEST_PRIORITY = 9
 
 TABLE = models.Message._meta.db_table
 
@@ -40,18 +43,23 @@ class Dialect:
     later: str
     skip_locked: str
 
+    #: Seconds from now until the instant that ``{}`` stands for.
+    until: str
+
 
 DIALECTS = {
     "postgresql": Dialect(
         "statement_timestamp()",
         "statement_timestamp() + make_interval(secs => %s)",
         "FOR UPDATE SKIP LOCKED",
+        "extract(epoch FROM {} - statement_timestamp())",
     ),
     # One writer at a time: the UPDATE takes the write lock before it reads.
     "sqlite": Dialect(
         "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
         "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
         "",
+        "(julianday({}) - julianday('now')) * 86400.0",
     ),
 }
 
@@ -79,11 +87,14 @@ def put(messages: Sequence[Message], *, using: str | None = None) -> None:
     dialect = DIALECTS[connections[alias].vendor]
     row = f"({', '.join(['%s'] * len(PUT_COLUMNS))}, {dialect.later}, {dialect.now}, 0)"
     columns = ", ".join((*PUT_COLUMNS, "available_at", "created_at", "deliveries"))
-    for chunk in _chunks(messages, connections[alias]):
-        rows = ", ".join([row] * len(chunk))
-        values = [value for message in chunk for value in _row(message, alias)]
-        _execute(alias, f"INSERT INTO {TABLE} ({columns}) VALUES {rows}", values)
-    wakeup.after_commit(alias)
+    chunks = list(_chunks(messages, connections[alias]))
+    # One statement is atomic by itself.
+    with nullcontext() if len(chunks) == 1 else transaction.atomic(using=alias, savepoint=False):
+        for chunk in chunks:
+            rows = ", ".join([row] * len(chunk))
+            values = [value for message in chunk for value in _row(message, alias)]
+            _execute(alias, f"INSERT INTO {TABLE} ({columns}) VALUES {rows}", values)
+        wakeup.after_commit(alias)
 
 
 def claim(queue: str, limit: int, lease: timedelta, *, using: str) -> list[Claimed]:
@@ -168,22 +179,31 @@ def hasten(*, using: str) -> None:
     waiting.update(available_at=Now())
 
 
-def is_due(*, using: str) -> bool:
-    """Say whether anything waits that could be taken now."""
-    return models.Message.objects.using(using).filter(available_at__lte=Now()).exists()
+def is_due(*, using: str, queues: Iterable[str] | None = None) -> bool:
+    """Say whether anything waits (in ``queues``, if given) that could be taken now."""
+    due = models.Message.objects.using(using).filter(available_at__lte=Now())
+    return (due if queues is None else due.filter(queue__in=list(queues))).exists()
 
 
 def next_due(queues: Sequence[str], *, using: str) -> timedelta | None:
-    """How long until the next message of ``queues`` is due? ``None`` when there is none."""
-    due = (
-        models.Message.objects.using(using)
-        .filter(queue__in=queues)
-        .order_by("available_at")
-        .annotate(now=Now())
-        .values_list("available_at", "now")
-        .first()
-    )
-    return max(due[0] - due[1], timedelta(0)) if due else None
+    """How long until the next message of ``queues`` is due? ``None`` when there is none.
+
+    One step into the index for each queue and priority, however many messages wait.
+    """
+    if not queues:
+        return None
+    names = ", ".join(["(%s)"] * len(queues))
+    levels = ", ".join(f"({level})" for level in range(HIGHEST_PRIORITY + 1))
+    until = DIALECTS[connections[using].vendor].until.format("min(due)")
+    sql = f"""SELECT {until} FROM (
+        SELECT (
+            SELECT min(available_at) FROM {TABLE}
+            WHERE queue = names.column1 AND priority = levels.column1
+        ) AS due
+        FROM (VALUES {names}) AS names, (VALUES {levels}) AS levels
+    ) AS firsts"""
+    seconds = _execute(using, sql, list(queues))[0][0]
+    return None if seconds is None else timedelta(seconds=max(float(seconds), 0.0))
 
 
 def queues(*, using: str) -> list[str]:

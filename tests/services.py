@@ -98,7 +98,24 @@ def rabbitmq_vhost() -> Iterator[str]:
         _rabbitmqctl("set_permissions", "-p", vhost, parts.username or "guest", ".*", ".*", ".*")
         yield parts._replace(path=f"/{quote(vhost)}").geturl()
     finally:
+        _delete_queues(vhost)
         _rabbitmqctl("delete_vhost", vhost)
+
+
+def _delete_queues(vhost: str) -> None:
+    """Delete the vhost's queues one by one: RabbitMQ may never end deleting a vhost full of them."""
+    names = _rabbitmqctl("list_queues", "-p", vhost, "--no-table-headers", "name").split()
+    parts = urlsplit(AMQP_URL)
+    with amqp.Connection(
+        host=f"{parts.hostname}:{parts.port or 5672}",
+        userid=parts.username or "guest",
+        password=parts.password or "guest",
+        virtual_host=vhost,
+        connect_timeout=PATIENCE,
+    ) as connection:
+        channel = connection.channel()
+        for name in names:
+            channel.queue_delete(name)
 
 
 def _check_amqp() -> None:

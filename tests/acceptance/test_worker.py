@@ -130,7 +130,8 @@ def test_a_killed_process_is_replaced_and_its_work_is_done(tmp_path, kind):
     mark = tmp_path / "killed"
     with processes.worker(tmp_path, LEASE=2) as worker:
         worker.wait_until_ready()
-        publish(f"depot.{kind}.kill", {"kill": str(mark)})
+        # Long enough for an acknowledgement that came too early to reach the broker.
+        publish(f"depot.{kind}.kill", {"seconds": 0.5, "kill": str(mark)})
         publish("depot.write.neighbour", {})
 
         wait_until(lambda: handled(2), timeout=30, message=f"both deliveries in {worker.log}")
@@ -195,6 +196,17 @@ def test_a_long_handler_does_not_hold_up_another_worker(tmp_path):
                 lambda: "end 2" in log.read_text(), timeout=7, message="the short one to end"
             )
         assert "end 1" not in log.read_text()
+
+
+def test_a_burst_of_some_queues_does_not_wait_for_the_others(tmp_path):
+    """``--queues``: what waits on another queue keeps nobody from being done."""
+    publish("depot.write.row", {})
+
+    with processes.worker(tmp_path, "--burst", "--queues", "write_queue") as worker:
+        assert worker.wait() == 0, worker.printed()
+
+    assert handled(1)
+    assert Message.objects.get().queue == "audit_queue"
 
 
 def test_an_unknown_queue_is_refused_at_the_start(tmp_path):

@@ -44,6 +44,49 @@ def test_what_is_no_event_becomes_a_dead_letter_with_its_bytes(body, content_typ
     assert len(acknowledged) == 1
 
 
+ODD = {
+    "a NUL in the routing key": {"routing_key": "video.\x00"},
+    "an endless routing key": {"routing_key": "video." + "x" * 300},
+    "a NUL in our own header": {"headers": {"x-taskrouting-relayed-at": "a\x00"}},
+    "a forged row": {"headers": {"x-taskrouting-row": "1 OR 1=1"}},
+    "a forged token": {"headers": {"x-taskrouting-token": "\x00"}, "content_type": "\x00"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize("effects", ["database", "external"])
+def test_an_odd_message_costs_only_itself(odd, effects):
+    """Whatever a stranger writes beside the body, the message is settled and the next is handled."""
+    handled: list[str] = []
+    subscribe("video.#", queue="video_queue", name="a", effects=effects)(
+        lambda event: handled.append(event.id)
+    )
+    here, acknowledged = site()
+
+    delivery.deliver(arrival(b"{}", **odd), here)
+    delivery.deliver(arrival(b"{}", properties={"message_id": "next"}), here)
+
+    assert handled[-1] == "next"
+    assert len(acknowledged) == 2
+    assert DeadLetter.objects.count() + len(handled) == 2
+
+
+def test_an_error_that_cannot_say_what_it_is_is_recorded_all_the_same():
+    """A handler's exception whose ``str()`` raises is a failed attempt like any other."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    @subscribe("video.#", queue="video_queue", name="a")
+    def fail(event):
+        raise Mute
+
+    here, _ = site()
+
+    assert delivery.deliver(arrival(b"{}"), here) == [Outcome.RETRY]
+
+
 def test_a_message_nobody_on_the_queue_wants_is_kept():
     """A binding that outlived its subscription loses nothing."""
     subscribe("video.upload", queue="video_queue", name="a")(print)

@@ -103,6 +103,30 @@ def test_a_message_the_broker_cannot_take_is_kept_and_holds_nobody_up(
     assert (letter.reason, letter.event_id) == ("refused", "broken")
 
 
+def test_an_exchange_that_is_gone_is_declared_anew_and_nothing_is_charged(
+    settings, rabbitmq_url, unique_name
+):
+    """A fault of the installation: no row becomes a dead letter, and every event arrives."""
+    audit = f"{unique_name}.audit"
+    settings.TASKROUTING = {
+        "BROKER_URL": rabbitmq_url,
+        "EXCHANGE": unique_name,
+        "AUDIT": {"queue": audit},
+    }
+    with Connection(rabbitmq_url) as connection, relaying():
+        channel = connection.channel()
+        publish("video.first")
+        wait_until(lambda: not Message.objects.exists(), message="the first to leave")
+        channel.exchange_delete(unique_name)
+
+        for number in range(5):
+            publish(f"video.{number}")
+        wait_until(lambda: not Message.objects.exists(), timeout=20, message="the rest to leave")
+
+        assert not DeadLetter.objects.exists()
+        assert channel.queue_declare(audit, passive=True).message_count == 6
+
+
 def test_a_queue_that_is_gone_is_a_dead_letter_not_a_loss(settings, rabbitmq_url, unique_name):
     """A retry addressed to a queue that does not exist comes back and is kept, with its token."""
     settings.TASKROUTING = {

@@ -103,7 +103,7 @@ def rabbitmq_vhost() -> Iterator[str]:
 
 
 def _delete_queues(vhost: str) -> None:
-    """Delete the vhost's queues one by one: RabbitMQ may never end deleting a vhost full of them."""
+    """Delete the queues first: RabbitMQ may never end deleting a vhost that is full of them."""
     names = _rabbitmqctl("list_queues", "-p", vhost, "--no-table-headers", "name").split()
     parts = urlsplit(AMQP_URL)
     with amqp.Connection(

@@ -56,7 +56,7 @@ ODD = {
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
 @pytest.mark.parametrize("effects", ["database", "external"])
 def test_an_odd_message_costs_only_itself(odd, effects):
-    """Whatever a stranger writes beside the body, the message is settled and the next is handled."""
+    """Whatever a stranger writes beside the body: it is settled, and the next is handled."""
     handled: list[str] = []
     subscribe("video.#", queue="video_queue", name="a", effects=effects)(
         lambda event: handled.append(event.id)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 if TYPE_CHECKING:
     from taskrouting.events import Event
     from taskrouting.exceptions import Discard, Reject, Snooze
@@ -53,4 +55,9 @@ def __getattr__(name: str) -> Any:
     """Load a public name from the module it lives in."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except RuntimeError as error:
+        if "app_label" not in str(error):
+            raise
+        raise ImproperlyConfigured("Add 'taskrouting' to INSTALLED_APPS.") from error

@@ -100,6 +100,8 @@ def discard(letter: DeadLetter, reason: str, *, actor: str | None = None) -> boo
     with _acting(actor), transaction.atomic(using=_database()):
         if not records.resolve(letter, DeadLetter.Resolution.DISCARDED, reason):
             return False
+        if letter.delivery is not None:
+            ledger.give_up(letter.delivery, reason)
         _publish(DISCARDED, letter, reason)
     return True
 

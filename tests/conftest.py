@@ -10,10 +10,8 @@ from hypothesis import HealthCheck, settings
 from tests import services
 
 # How long an example takes says more about the machine's other work than about our code.
-settings.register_profile(
-    "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("shared machine")
+settings.register_profile("busy cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy cores")
 
 
 @pytest.fixture(scope="session")

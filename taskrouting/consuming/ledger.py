@@ -108,6 +108,13 @@ def interrupt(tokens: Sequence[UUID]) -> None:
     store.renew(tokens, timedelta(0), using=conf.current().database)
 
 
+def give_up(delivery: int, reason: str) -> None:
+    """Turn a dead delivery, by its number, into one that was discarded on purpose."""
+    _deliveries().filter(pk=delivery, state=State.DEAD).update(
+        state=State.DISCARDED, result={"discarded": reason}
+    )
+
+
 def message_of(claimed: Claim | Copy) -> Message:
     """Write the event as a message for its queue and subscription, however foreign it came."""
     return messages.of_event(

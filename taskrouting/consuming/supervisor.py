@@ -100,12 +100,17 @@ class Supervisor:
 
     def _stop(self) -> int:
         """Let everybody finish within the grace; a second signal, or the time, ends it."""
+        logger.info(
+            "Stopping: handlers that run have %g s to finish; a second signal ends them at once",
+            self._grace.total_seconds(),
+        )
         for child in self._children:
             child.terminate()
         deadline = time.monotonic() + self._grace.total_seconds() + OVERTIME
         while self._living() and self._signals < 2 and time.monotonic() < deadline:
             wait([child.sentinel for child in self._living()], timeout=0.1)
         if self._living():
+            logger.warning("Ended by force; what was running comes back to another worker")
             self._kill()
             return STOPPED_BY_FORCE
         return 0

@@ -16,7 +16,7 @@ from datetime import timedelta
 from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf, signals
-from taskrouting.exceptions import BrokerUnavailable, ConfigurationError
+from taskrouting.exceptions import BrokerUnavailable
 from taskrouting.policies import Batch
 from taskrouting.routing import topology
 from taskrouting.routing.subscriptions import Subscription, registry
@@ -63,7 +63,7 @@ class Worker:
         """
         settings = conf.current()
         self._broker = broker
-        self._queues = chosen(queues)
+        self._queues = topology.chosen(queues)
         self._threads = threads or settings.threads
         self._presence = Presence([each.name for each in self._queues], self._threads)
         self.name = self._presence.name
@@ -269,24 +269,6 @@ class Worker:
 
     def _in_hand(self) -> bool:
         return self._busy() or bool(self._collected) or not self._settled.empty()
-
-
-def chosen(names: Sequence[str] | None) -> list[topology.Queue]:
-    """Find the queues to consume: those named, or all.
-
-    Raises ConfigurationError for one that no subscription declares.
-    """
-    current = topology.current()
-    if names is None:
-        return list(current.queues)
-    chosen = []
-    for name in names:
-        found = current.queue(name)
-        if found is None:
-            known = ", ".join(each.name for each in current.queues)
-            raise ConfigurationError(f"No subscription uses a queue {name!r}; there are: {known}.")
-        chosen.append(found)
-    return chosen
 
 
 def _batch(subscription: Subscription) -> Batch:

@@ -12,9 +12,10 @@ from functools import partial
 from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf
-from taskrouting.consuming.worker import Worker, chosen
-from taskrouting.exceptions import TaskroutingError
+from taskrouting.consuming.worker import Worker
+from taskrouting.exceptions import ConfigurationError, TaskroutingError
 from taskrouting.publishing.relay import Relay
+from taskrouting.routing import topology
 from taskrouting.transport import broker, store
 from taskrouting.transport.messages import OUTBOX
 
@@ -39,15 +40,17 @@ class Plan:
     def prepared(self) -> Plan:
         """Check the plan before any process is started.
 
-        Raises ConfigurationError for a wrong setting or an unknown queue.
+        Raises ConfigurationError for a wrong setting, an unknown queue, or missing tables.
         """
         broker.current()
+        for alias in _aliases():
+            _refuse_unmigrated(alias)
         self.queue_names()
         return self
 
     def queue_names(self) -> list[str]:
         """The names of the queues that will be consumed."""
-        return [each.name for each in chosen(self.queues)]
+        return [each.name for each in topology.chosen(self.queues)]
 
     def run(self, stop: threading.Event) -> int:
         """Run the plan in this process until ``stop`` is set; return the exit code."""
@@ -135,6 +138,19 @@ class _Process:
         if self._worker is not None and embedded:
             ours.append((central, self._plan.queue_names()))
         return ours
+
+
+def _refuse_unmigrated(alias: str) -> None:
+    """Look once for our tables; a database that is away is waited for later."""
+    try:
+        tables = connections[alias].introspection.table_names()
+    except (DatabaseError, InterfaceError):
+        return
+    if store.TABLE not in tables:
+        command = "migrate" if alias == "default" else f"migrate --database {alias}"
+        raise ConfigurationError(
+            f"The tables of taskrouting are not in database {alias!r}. Run: manage.py {command}"
+        )
 
 
 def _worker(plan: Plan, here: broker.Broker) -> Worker:

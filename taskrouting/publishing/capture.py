@@ -71,6 +71,7 @@ def publishes(
     published (InvalidEventData, InvalidRoutingKey, ConfigurationError) fails the write. Raises
     ConfigurationError or InvalidRoutingKey where it is declared.
     """
+    _refuse_bare(model)
     capture = functools.partial(
         Capture,
         created=created,
@@ -86,6 +87,15 @@ def publishes(
         return data
 
     return declare
+
+
+def _refuse_bare(model: object) -> None:
+    """Refuse ``@publishes`` without parentheses, which hands us the function as its model."""
+    if callable(model) and not isinstance(model, type):
+        raise ConfigurationError(
+            f"@publishes got {model!r}; name a model class or 'app.Model', as in "
+            '@publishes("shop.Order", created="order.created").'
+        )
 
 
 def _register(capture: Capture) -> None:

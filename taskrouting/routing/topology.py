@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from taskrouting import conf, topics
+from taskrouting.exceptions import ConfigurationError
 from taskrouting.routing import subscriptions
 
 
@@ -76,6 +77,24 @@ def current() -> Topology:
         exchange=settings.exchange,
         queues=tuple(_queue(name, patterns) for name, patterns in sorted(wanted.items())),
     )
+
+
+def chosen(names: Sequence[str] | None) -> list[Queue]:
+    """Find the queues to consume: those named, or all.
+
+    Raises ConfigurationError for one that no subscription declares.
+    """
+    topology = current()
+    if names is None:
+        return list(topology.queues)
+    chosen = []
+    for name in names:
+        found = topology.queue(name)
+        if found is None:
+            known = ", ".join(each.name for each in topology.queues)
+            raise ConfigurationError(f"No subscription uses a queue {name!r}; there are: {known}.")
+        chosen.append(found)
+    return chosen
 
 
 def _queue(name: str, patterns: list[str]) -> Queue:

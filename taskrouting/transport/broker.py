@@ -73,7 +73,8 @@ class Broker:
         except BrokerUnavailable:
             raise
         except lost as error:
-            raise BrokerUnavailable(f"{connection.as_uri()}: {_first_line(error)}") from error
+            where = "django://" if self.can.embedded else connection.as_uri()
+            raise BrokerUnavailable(f"{where}: {_first_line(error)}") from error
 
     def declare(self, connection: Connection, topology: Topology) -> None:
         """Declare exchange, queues and bindings; harmless when they are there already.

@@ -70,6 +70,19 @@ KNOWN = {
 }
 
 
+#: What people write when they mean another.
+MEANT = {
+    "rabbit": "amqp",
+    "rabbitmq": "amqp",
+    "db": "django",
+    "database": "django",
+    "mysql": "django",
+    "postgres": "django",
+    "postgresql": "django",
+    "sqlite": "django",
+}
+
+
 def capabilities(url: str) -> Capabilities:
     """Say what the broker behind ``url`` can do.
 
@@ -80,6 +93,11 @@ def capabilities(url: str) -> Capabilities:
         return KNOWN[scheme]
     if scheme in TRANSPORT_ALIASES:
         return Capabilities(name=scheme, tells_redelivery=False)
+    if scheme in MEANT:
+        raise ConfigurationError(
+            f"TASKROUTING['BROKER_URL'] names a transport {scheme!r}, and there is none. Did you "
+            f"mean {MEANT[scheme]}://?"
+        )
     near = get_close_matches(scheme, [*KNOWN, *TRANSPORT_ALIASES], n=1)
     hint = f" Did you mean {near[0]}://?" if near else " Examples: django://, amqp://, redis://."
     raise ConfigurationError(

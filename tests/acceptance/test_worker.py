@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,6 +210,23 @@ def test_a_burst_of_some_queues_does_not_wait_for_the_others(tmp_path):
 
     assert handled(1)
     assert Message.objects.get().queue == "audit_queue"
+
+
+@pytest.mark.parametrize("command", ["run_router_worker", "run_router_relay"])
+def test_a_forgotten_migrate_is_one_sentence(tmp_path, command):
+    """Without the tables nothing starts, and the sentence names the command to run."""
+    empty = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "empty.sqlite3")}
+    done = subprocess.run(
+        [sys.executable, "-m", "django", command],
+        env={**processes.environment(), "DEPOT_DATABASE": json.dumps(empty)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert "manage.py migrate" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_unknown_queue_is_refused_at_the_start(tmp_path):

@@ -193,14 +193,14 @@ def test_a_dead_delivery_is_redriven_by_its_dead_letter(letter, transcoder, run_
     assert (refresh(dead).state, refresh(letter).note) == ("handled", "again")
 
 
-def test_a_delivery_whose_dead_letter_was_discarded_stays_dead(letter):
-    """Discarded is for good: the ledger is no back door, and says why."""
+def test_a_delivery_whose_dead_letter_was_discarded_is_not_run_again(letter):
+    """Discarded is for good: the delivery is discarded with it, and the ledger is no back door."""
     operators.discard(letter, "the video was deleted")
 
-    with pytest.raises(CannotRedrive, match="discarded"):
-        operators.redrive_delivery(Delivery.objects.get())
+    assert operators.redrive_delivery(Delivery.objects.get()) is False
 
-    assert Delivery.objects.get().state == "dead"
+    assert Delivery.objects.get().state == "discarded"
+    assert Delivery.objects.get().result == {"discarded": "the video was deleted"}
 
 
 def test_an_unmatched_message_is_tried_again_as_it_was(run_subscribers):
@@ -293,6 +293,7 @@ def test_discarding_closes_for_good_and_says_why(letter, capture_events, run_sub
         "the video was deleted",
     )
     assert [run for run in runs if run.subscription == "transcoder"] == []
+    assert Delivery.objects.get(pk=letter.delivery).state == "discarded"
 
 
 @pytest.mark.parametrize("reason", ["", "  \n"])

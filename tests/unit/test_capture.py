@@ -241,3 +241,12 @@ def test_an_unknown_function_can_be_forgotten():
     """Removing what was never declared is harmless."""
     declarations.registry.remove(nothing)
     assert re.match(r"<.*Registry", repr(declarations.registry))
+
+
+def test_publishes_without_parentheses_is_refused():
+    """A forgotten model is an error at once, not an event that never comes."""
+    with pytest.raises(ConfigurationError, match="name a model class"):
+
+        @publishes
+        def order_data(order):
+            return {}

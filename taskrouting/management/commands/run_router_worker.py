@@ -23,11 +23,11 @@ class Command(BaseCommand):
         """Declare the options."""
         parser.add_argument("--queues", help="Only these queues, separated by commas.")
         parser.add_argument(
-            "--processes", type=_at_least_one, default=1, help="Worker processes (1)."
+            "--processes", type=whole_number, default=1, help="Worker processes (1)."
         )
-        parser.add_argument("--threads", type=_at_least_one, help="Threads per process (THREADS).")
+        parser.add_argument("--threads", type=whole_number, help="Threads per process (THREADS).")
         parser.add_argument(
-            "--prefetch", type=_at_least_one, help="Unsettled messages per queue (PREFETCH)."
+            "--prefetch", type=whole_number, help="Unsettled messages per queue (PREFETCH)."
         )
         parser.add_argument(
             "--burst",
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument("--no-relay", action="store_true", help="Do not relay the outbox here.")
         parser.add_argument(
             "--grace",
-            type=_seconds,
+            type=seconds,
             help="Seconds for running handlers to finish (SHUTDOWN_GRACE).",
         )
 
@@ -73,15 +73,15 @@ class Command(BaseCommand):
             raise SystemExit(code)
 
 
-def _at_least_one(text: str) -> int:
+def whole_number(text: str) -> int:
     """Read a whole number of at least 1."""
     if (number := int(text)) < 1:
         raise ArgumentTypeError(f"{number} is not enough; it must be at least 1.")
     return number
 
 
-def _seconds(text: str) -> timedelta:
+def seconds(text: str) -> timedelta:
     """Read a duration of 0 seconds or more."""
-    if not 0 <= (seconds := float(text)) < float("inf"):
+    if not 0 <= (number := float(text)) < float("inf"):
         raise ArgumentTypeError(f"{text} is no number of seconds from 0.")
-    return timedelta(seconds=seconds)
+    return timedelta(seconds=number)

@@ -21,6 +21,7 @@ id                  what it says
 ``E015``            an argument that RabbitMQ refuses for this type of queue
 ``E016``            ``SOURCE`` cannot be the source of an event
 ``E017``            ``USE_TZ`` is off, and SQLite keeps no instants without it
+``E018``            ``OUTBOX_KEEP`` is ``"until_received"`` on a broker that routes itself
 ``W001``            SQLite begins transactions that cannot wait for their turn to write
 ``W002``            SQLite is not in WAL mode, so readers and the writer stop each other
 ``W003``            SQLite waits less than five seconds for its turn

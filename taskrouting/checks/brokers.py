@@ -70,6 +70,19 @@ def broker_confirms(settings: conf.Settings) -> Iterator[CheckMessage]:
 
 
 @check
+def outbox_can_be_kept(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """E018: a promise that this broker's relay cannot keep."""
+    can = transport_of(settings)
+    if can and can.routes and settings.outbox_keep == "until_received":
+        yield Error(
+            f"TASKROUTING['OUTBOX_KEEP'] is 'until_received', but {can.name}:// routes events "
+            "itself, so nobody knows which queues would have to receive one.",
+            hint="Remove it: the broker confirms that it has every event in every queue.",
+            id="taskrouting.E018",
+        )
+
+
+@check
 def database_has_one_name(settings: conf.Settings) -> Iterator[CheckMessage]:
     """W011: the alias in the URL has no effect."""
     can = transport_of(settings)

@@ -179,14 +179,13 @@ class Broker:
 def kept_until_received(settings: conf.Settings) -> bool:
     """Say whether an outbox row stays until the consumer has its message.
 
-    The default where a broker cannot confirm; the embedded broker has the rows itself.
+    The default where a broker cannot confirm. The embedded broker has the rows itself; and where
+    the broker routes, nobody here knows which queues would have to receive (check E018).
     """
     can = capabilities(settings.broker_url)
-    if can.embedded:
+    if can.embedded or can.routes:
         return False
-    if settings.outbox_keep is None:
-        return not can.confirms
-    return settings.outbox_keep == "until_received"
+    return settings.outbox_keep != "until_confirmed"
 
 
 def declare_exchange(channel: Any, name: str, *, passive: bool = False) -> None:

@@ -83,6 +83,11 @@ def test_settings_that_cannot_be_read_are_one_message(configure, value, text):
         ({"BROKER_URL": "memory://"}, "W009", "memory://, whose queues live and die with one"),
         ({"BROKER_URL": "django://reports"}, "W011", "Set 'DATABASE': 'reports', and"),
         (
+            {"BROKER_URL": "amqp://h", "OUTBOX_KEEP": "until_received"},
+            "E018",
+            "'until_received', but amqp:// routes events itself",
+        ),
+        (
             {"BROKER_URL": "redis://h", "OUTBOX_KEEP": "until_confirmed"},
             "W010",
             "'until_confirmed', but redis:// confirms nothing",

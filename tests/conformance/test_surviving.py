@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from django.db.models.functions import Now
+from kombu import Producer
 
-from tests.conformance.installation import Installation, identities
-from tests.conformance.places import EVERYWHERE, FILESYSTEM, MEMORY
+from tests.conformance.installation import PATIENCE, Installation, identities
+from tests.conformance.places import EVERYWHERE, FILESYSTEM, MEMORY, REDIS
+from tests.waiting import wait_until
 
 #: Seconds without a sign of life after which a claim, or a delivery, goes to somebody else.
 LEASE = 1
@@ -55,6 +58,29 @@ def test_a_killed_process_takes_nothing_along(installation: Installation) -> Non
     fence = installation.send("video.upload")
     with installation.taking(queue) as taker:
         assert identities(taker.take_and_acknowledge()) == [fence.id]
+
+
+@pytest.mark.parametrize("place", [REDIS], indirect=True)
+def test_a_busy_queue_gives_back_what_a_dead_consumer_held(installation: Installation) -> None:
+    """Kombu looks for it only when nothing comes; we look every second."""
+    installation.configure(LEASE=LEASE)
+    queue = installation.queue("video.#")
+    held = installation.send("video.upload")
+    installation.stop_relaying()
+    with holder(installation, queue, settle=0) as said:
+        assert [next(said), next(said)] == ["ready", f"{held.id} False"]
+
+    with installation.taking(queue) as taker, installation.kombu() as connection:
+        publish = partial(
+            Producer(connection).publish, "busy", routing_key=queue, message_id="busy", priority=9
+        )  # as ours are sent: to Redis, 9 is the least urgent
+
+        def came_while_busy() -> bool:
+            publish()
+            return held.id in identities(taker.take_and_acknowledge(1))
+
+        publish()
+        wait_until(came_while_busy, timeout=PATIENCE, message="what the dead consumer held")
 
 
 @pytest.mark.parametrize("place", [MEMORY], indirect=True)

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from taskrouting.transport.messages import Arrival
 
@@ -27,10 +28,11 @@ class Pool:
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._errands: dict[Future[None], Errand] = {}
+        self._opened: set[BaseDatabaseWrapper] = set()
 
     def submit(self, arrivals: Sequence[Arrival], work: Callable[[], object]) -> None:
         """Run ``work`` for ``arrivals`` when a thread is free."""
-        future = self._executor.submit(_with_fresh_connections, work)
+        future = self._executor.submit(self._with_fresh_connections, work)
         self._errands[future] = Errand(arrivals)
 
     @property
@@ -65,8 +67,24 @@ class Pool:
         return withdrawn
 
     def close(self) -> None:
-        """Let the threads end; does not wait for them."""
+        """Let the threads end, without waiting for those that are busy.
+
+        The connections of threads that have nothing to do any more are closed for them.
+        """
         self._executor.shutdown(wait=False, cancel_futures=True)
+        if not self.busy:
+            for connection in self._opened:
+                connection.inc_thread_sharing()
+                connection.close()
+
+    def _with_fresh_connections(self, work: Callable[[], object]) -> None:
+        """Run ``work`` on connections that are usable and not too old."""
+        _recycle()
+        try:
+            work()
+        finally:
+            _recycle()
+            self._opened.update(connections.all(initialized_only=True))
 
 
 def keep_connections() -> None:
@@ -78,15 +96,6 @@ def keep_connections() -> None:
     for alias in connections:
         if connections.settings[alias]["CONN_MAX_AGE"] == 0:
             connections.settings[alias]["CONN_MAX_AGE"] = 600
-
-
-def _with_fresh_connections(work: Callable[[], object]) -> None:
-    """Run ``work`` on connections that are usable and not too old."""
-    _recycle()
-    try:
-        work()
-    finally:
-        _recycle()
 
 
 def _recycle() -> None:

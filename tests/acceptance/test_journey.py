@@ -34,7 +34,7 @@ from tests.waiting import wait_until
 __all__ = ["installation", "place", "postgresql_settings", "sqlite_settings", "sqs_url"]
 
 #: Seconds for everything to be handled, on a busy machine.
-PATIENCE = 60
+PATIENCE = 180
 
 
 @contextmanager

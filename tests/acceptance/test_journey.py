@@ -1,14 +1,13 @@
 """Does the whole journey work on every transport? From the transaction to the audit log.
 
-On a transport that processes share, real workers do the work, with a relay beside them; memory://
-is one process's, and there a worker runs in this one.
+Real workers do the work, with a relay beside them: two processes, and one for memory://, whose
+messages another process would not see.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from typing import Any
 from django.db import transaction
 
 from taskrouting.events import Event
-from taskrouting.management.composition import Plan
 from taskrouting.models import AuditLog, DeadLetter, Delivery
 from tests.conformance.fixtures import (
     installation,
@@ -39,16 +37,9 @@ PATIENCE = 180
 
 @contextmanager
 def working(installation: Installation, log: Path) -> Iterator[None]:
-    """Have workers work for a block; they must leave in order."""
-    here = installation.broker.can
-    with subprocesses(installation, log) if here.shared else thread():
-        yield
-
-
-@contextmanager
-def subprocesses(installation: Installation, log: Path) -> Iterator[None]:
-    """Run the worker command with two processes; SIGTERM ends it with exit code 0."""
-    command = [sys.executable, "-m", "django", "run_router_worker", "--processes", "2"]
+    """Run the worker command for a block; SIGTERM must end it with exit code 0."""
+    processes = "2" if installation.broker.can.shared else "1"
+    command = [sys.executable, "-m", "django", "run_router_worker", "--processes", processes]
     environment = {
         **installation.environment(),
         "DJANGO_SETTINGS_MODULE": "tests.journey.settings",
@@ -64,19 +55,6 @@ def subprocesses(installation: Installation, log: Path) -> Iterator[None]:
         if worker.poll() is None:
             worker.kill()
             worker.wait()
-
-
-@contextmanager
-def thread() -> Iterator[None]:
-    """Run worker and relay in this process."""
-    stop = threading.Event()
-    worker = threading.Thread(target=Plan(threads=2).run, args=[stop])
-    worker.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        worker.join(PATIENCE)
 
 
 def publish_some(installation: Installation, folder: Path) -> list[Event]:

@@ -1,7 +1,7 @@
 """What does a consumer look like that dies with a message in its hands? Run in a subprocess.
 
 ``python -m tests.conformance.holder QUEUE SETTLE`` takes messages from the queue, says the id of
-each and whether it came again, acknowledges the first ``SETTLE`` of them, and holds the others
+each and whether it came again, settles the first ``SETTLE`` of them, and holds the others
 until it is killed.
 """
 
@@ -20,6 +20,7 @@ def hold(queue: str, settle: int) -> None:
     from taskrouting.transport import receiving
     from taskrouting.transport.broker import Broker
     from taskrouting.transport.messages import Arrival
+    from tests.conformance.installation import settle as settle_one
 
     broker = Broker(conf.current())
     arrivals: list[Arrival] = []
@@ -30,7 +31,7 @@ def hold(queue: str, settle: int) -> None:
             receiver.drain(TICK)
             for arrival in arrivals:
                 if settle > 0:
-                    receiver.acknowledge(arrival)
+                    settle_one(arrival, receiver)
                     settle -= 1
                 print(arrival.properties["message_id"], arrival.redelivered, flush=True)  # noqa: T201
             arrivals.clear()

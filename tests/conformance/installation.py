@@ -20,13 +20,15 @@ from django.test import override_settings
 from kombu import Connection
 
 from taskrouting import conf, publish
+from taskrouting.consuming import delivery
+from taskrouting.consuming.site import Site
 from taskrouting.events import Event
 from taskrouting.models import Binding, Message
 from taskrouting.publishing.relay import Relay
 from taskrouting.routing import topology
 from taskrouting.routing.subscriptions import Subscription, registry
 from taskrouting.transport import receiving
-from taskrouting.transport.broker import Broker, dead_letter_exchange
+from taskrouting.transport.broker import Broker, dead_letter_exchange, kept_until_received
 from taskrouting.transport.messages import Arrival
 from tests import services
 from tests.processes import KEYS, ROOT, environment
@@ -67,8 +69,14 @@ class Taker:
         """Take ``count`` more messages and settle them."""
         taken = self.take(count)
         for arrival in taken:
-            self.receiver.acknowledge(arrival)
+            settle(arrival, self.receiver)
         return taken
+
+
+def settle(arrival: Arrival, receiver: receiving.Receiver) -> None:
+    """Be done with a message as a worker is: let the row go that was kept for it, acknowledge."""
+    kept = kept_until_received(conf.current())
+    delivery.settle(arrival, Site(worker="test", acknowledge=receiver.acknowledge, kept=kept))
 
 
 class Installation:

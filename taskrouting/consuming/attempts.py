@@ -138,7 +138,8 @@ class Attempt:
         """No transaction is open while the handler runs."""
         result = None
         try:
-            result = self._call(claim)
+            with faults.outages_named():
+                result = self._call(claim)
         except HANDLER_ERRORS as error:
             self._error = error
         return self._record(claim, result)

@@ -26,7 +26,7 @@ from taskrouting.transport.messages import Arrival
 from taskrouting.transport.outage import Outage
 from taskrouting.transport.receiving import Receiver
 
-from . import batches, delivery, ledger
+from . import batches, delivery, faults, ledger
 from .faults import DatabaseAway
 from .leases import Heartbeat, Leases
 from .pool import Pool, keep_connections
@@ -118,8 +118,9 @@ class Worker:
         outage = Outage(f"worker {self.name}")
         while not stop.is_set():
             try:
-                _ask_database()
+                faults.ask_database()
                 self._site.leases.renew()  # before anybody can take a lease for lapsed
+                stop.wait(outage.mercy)
                 with receiving.receiver(self._broker) as receiver:
                     self._broker.declare(receiver.connection, topology.current())
                     self._consume(receiver)
@@ -274,10 +275,3 @@ class Worker:
 def _batch(subscription: Subscription) -> Batch:
     assert subscription.batch is not None  # noqa: S101  # for the type checker
     return subscription.batch
-
-
-def _ask_database() -> None:
-    """Raise a database error now rather than after messages have been taken."""
-    connections[conf.current().database].ensure_connection()
-    with connections[conf.current().database].cursor() as cursor:
-        cursor.execute("SELECT 1")

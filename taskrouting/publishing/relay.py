@@ -23,6 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
@@ -67,6 +68,9 @@ class Relay:
         self._using = using
         self._central = using == conf.current().database
         self._kept = brokers.kept_until_received(conf.current())
+        #: The last claim, by its queue; and what was sent, until the database knows its fate.
+        self._claimed: tuple[str, UUID] | None = None
+        self._untold: tuple[Sequence[Claimed], Sequence[Fate]] = ([], [])
         self._active_at = time.monotonic()
 
     @property
@@ -113,6 +117,8 @@ class Relay:
         needed = sender is not None or not self._central
         waiter = wakeup.waiter(self._using) if needed else None
         try:
+            self._make_good()
+            stop.wait(outage.mercy)
             while not stop.is_set():
                 moved = self._pass(sender, known)
                 outage.over()
@@ -124,6 +130,16 @@ class Relay:
             if waiter is not None:
                 waiter.close()
 
+    def _make_good(self) -> None:
+        """Finish what the database was away for: note what was sent, give back what was not."""
+        self._settle(*self._untold)
+        if self._claimed is not None:
+            store.abandon(*self._claimed, using=self._using)
+
+    def _claim(self, queue: str) -> list[Claimed]:
+        self._claimed = queue, uuid4()
+        return store.claim(queue, BATCH, CLAIM, using=self._using, mine=self._claimed[1])
+
     def _pass(self, sender: Sender | None, known: routes.Routes | None) -> int:
         """Move what is due; return how many rows that were."""
         moved = self._move(sender, known)
@@ -132,7 +148,7 @@ class Relay:
         return moved
 
     def _move(self, sender: Sender | None, known: routes.Routes | None) -> int:
-        outbox = store.claim(OUTBOX, BATCH, CLAIM, using=self._using)
+        outbox = self._claim(OUTBOX)
         if sender is None or (known is not None and self._kept):
             assert known is not None  # noqa: S101  # for the type checker
             self._spread(outbox, known)
@@ -171,7 +187,7 @@ class Relay:
 
     def _send_addressed(self, queue: str, sender: Sender) -> int:
         """Send what is addressed to one queue: retries, lapsed leases, rows kept until received."""
-        due = store.claim(queue, BATCH, CLAIM, using=self._using)
+        due = self._claim(queue)
         fates = self._sent(sender, [_marked(row) for row in due] if self._kept else due)
         if not self._kept:
             self._settle(due, fates)
@@ -196,6 +212,7 @@ class Relay:
 
     def _settle(self, rows: Sequence[Claimed], fates: Sequence[Fate]) -> None:
         """Delete what arrived, keep what did not, and bury what never will."""
+        self._untold = rows, fates
         gone: list[Claimed] = []
         later: list[Claimed] = []
         for row, fate in zip(rows, fates, strict=True):
@@ -209,6 +226,7 @@ class Relay:
             gone.append(row)
         store.settle(gone, using=self._using)
         store.release(later, using=self._using, delay=BACKPRESSURE, seen=False)
+        self._untold = [], []
         _tell(gone)
 
 

@@ -13,11 +13,12 @@ from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
 
 from taskrouting import conf
-from taskrouting.exceptions import BrokerUnavailable, TopologyConflict
+from taskrouting.exceptions import BrokerUnavailable, TaskroutingError, TopologyConflict
 from taskrouting.routing.topology import Queue, Topology
 
-from . import declared
+from . import closing, declared
 from .capabilities import capabilities
+from .store import Claimed
 
 #: How long one attempt to connect may take.
 CONNECT_TIMEOUT = 4.0
@@ -41,6 +42,8 @@ class Broker:
         self.options = {**_defaults(self.can.name, settings), **settings.transport_options}
         #: Alias of the database that remembers what we declare.
         self.database = settings.database
+        #: What was claimed on the embedded broker and could not be handed back: it was away.
+        self.left_behind: list[Claimed] = []
 
     @contextmanager
     def connect(self, *, heartbeat: float = 0) -> Iterator[Connection]:
@@ -62,7 +65,7 @@ class Broker:
                 connection.ensure_connection(max_retries=max(tries, 1), interval_start=0.1)
                 yield connection
         finally:
-            self._close(connection)
+            closing.close(connection, _faults(connection, self.can.name))
 
     @contextmanager
     def faults(self, connection: Connection) -> Iterator[None]:
@@ -70,8 +73,8 @@ class Broker:
         lost = _faults(connection, self.can.name)
         try:
             yield
-        except BrokerUnavailable:
-            raise
+        except TaskroutingError:
+            raise  # it says already what it is
         except lost as error:
             where = "django://" if self.can.embedded else connection.as_uri()
             raise BrokerUnavailable(f"{where}: {_first_line(error)}") from error
@@ -167,13 +170,6 @@ class Broker:
                 else f"exists on {where} with other arguments"
             )
             raise TopologyConflict(f"{what} {trouble}: {reason}. {remedy}") from error
-
-    def _close(self, connection: Connection) -> None:
-        """Close without letting a broken socket hide what went wrong before."""
-        try:
-            connection.release()
-        except _faults(connection, self.can.name):
-            connection.collect()
 
 
 def kept_until_received(settings: conf.Settings) -> bool:

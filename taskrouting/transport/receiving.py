@@ -21,7 +21,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 
-from . import strays
+from . import store, strays
 from .broker import Broker
 from .messages import REPEAT, Arrival, address
 from .store import Claimed
@@ -94,12 +94,15 @@ class Receiver:
 
     def hand_back_all(self) -> None:
         """Return everything unsettled, where the way to the broker is still open."""
-        for message in self._unsettled.values():
-            try:
-                message.requeue()
-            except Exception as error:  # noqa: BLE001  # the broker does it when we are gone
-                logger.debug("Not handed back: %s", error)
-                break
+        try:
+            while self._unsettled:
+                next(iter(self._unsettled.values())).requeue()
+                del self._unsettled[next(iter(self._unsettled))]
+        except Exception as error:  # noqa: BLE001  # the broker does it when we are gone
+            logger.debug("Not handed back: %s", error)
+        if self._broker.can.embedded:  # a table does not know that we are gone
+            left = [message.properties["claimed"] for message in self._unsettled.values()]
+            self._broker.left_behind.extend(left)
         self._unsettled.clear()
 
     def cancel(self) -> None:
@@ -132,10 +135,11 @@ class Receiver:
     def _settle(self, arrival: Arrival, settle: Callable[[Any], None]) -> None:
         if arrival.generation != self.generation:
             return
-        message = self._unsettled.pop(arrival.tag, None)
+        message = self._unsettled.get(arrival.tag)
         if message is not None:
             with self._broker.faults(self.connection):
                 settle(message)
+            del self._unsettled[arrival.tag]
 
     def _receive(self, queue: str, deliver: Callable[[Arrival], None]) -> Callable[[Any], None]:
         def on_message(message: Any) -> None:
@@ -166,6 +170,9 @@ def receiver(broker: Broker) -> Iterator[Receiver]:
     """Open a connection and yield a receiver on it."""
     with broker.connect(heartbeat=HEARTBEAT) as connection:
         receiver = Receiver(broker, connection)
+        with broker.faults(connection):
+            store.release(broker.left_behind, using=broker.database)
+        broker.left_behind.clear()
         try:
             yield receiver
         finally:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
@@ -24,9 +23,6 @@ INABILITIES = (
     "53", "58", "25006", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY",
 )  # fmt: skip
 
-#: Beginnings of the SQLSTATEs of a lost connection; the drivers' own errors have none.
-LOSSES = ("08", "57P")
-
 #: How often a transaction that met a conflict is tried before we wait for quieter times.
 TRIES = 5
 
@@ -42,37 +38,32 @@ def is_conflict(error: BaseException) -> bool:
     return _code(error) in CONFLICTS or "database is locked" in str(error)
 
 
-def is_outage(error: BaseException) -> bool:
-    """Say whether ``error`` came about because the database or the broker is away."""
+def session() -> object:
+    """The connection to the ledger's database that this thread has, if it has one.
+
+    When it is another one later, that one was lost: Django opens a new one as it leaves a
+    transaction, and an error that the loss has caused looks like any other then.
+    """
+    return connections[conf.current().database].connection
+
+
+def is_outage(error: BaseException, before: object = None) -> bool:
+    """Say whether ``error`` came about because the database or the broker is away.
+
+    ``before`` is the ``session()`` from before the work in which it came about.
+    """
     if isinstance(error, BrokerUnavailable | DatabaseAway):
         return True
     if isinstance(error, DatabaseError) and _code(error).startswith(INABILITIES):
         return True
-    return isinstance(error, OperationalError | InterfaceError) and not _usable()
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    return (before is not None and session() is not before) or not _usable()
 
 
 def ask_database() -> None:
     """Raise a database error unless the database of the ledger takes what we write."""
     Delivery.objects.using(conf.current().database).filter(pk=0).update(attempts=0)
-
-
-@contextmanager
-def outages_named() -> Iterator[None]:
-    """Raise DatabaseAway where the database of the ledger goes away during the block.
-
-    A short outage is over when we look: Django has opened another connection behind our back. So
-    it is the very connection that was there at first that must be there still.
-    """
-    connection = connections[conf.current().database]
-    held = None
-    try:
-        connection.ensure_connection()
-        held = connection.connection
-        yield
-    except (DatabaseError, InterfaceError) as error:
-        if is_outage(error) or (_is_loss(error) and connection.connection is not held):
-            raise DatabaseAway(str(error)) from error
-        raise
 
 
 def resolutely(work: Callable[[], T]) -> T:
@@ -81,20 +72,19 @@ def resolutely(work: Callable[[], T]) -> T:
     Any other error passes. ``work`` must leave nothing behind when it fails.
     """
     for _ in range(TRIES):
+        before = None
         try:
-            with outages_named():
-                return work()
-        except OperationalError as error:
-            if not is_conflict(error):
-                raise
-            conflict = error
+            connections[conf.current().database].ensure_connection()
+            before = session()
+            return work()
+        except (DatabaseError, InterfaceError) as error:
+            if is_conflict(error):
+                conflict = error
+                continue
+            if is_outage(error, before):
+                raise DatabaseAway(str(error)) from error
+            raise
     raise DatabaseAway(f"no way through {TRIES} conflicts: {conflict}") from conflict
-
-
-def _is_loss(error: BaseException) -> bool:
-    if not isinstance(error, OperationalError | InterfaceError):
-        return False
-    return not _code(error) or _code(error).startswith(LOSSES)
 
 
 def _code(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from inspect import iscoroutinefunction
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from django.db import connections, transaction
@@ -51,6 +52,7 @@ class Attempt:
         self._started = datetime.now(UTC)
         self._number = 0
         self._error: BaseException | None = None
+        self._token: UUID | None = None
 
     def directly(self) -> Outcome:
         """Claim, handle and record in one transaction; a failure is recorded in a second one.
@@ -72,7 +74,11 @@ class Attempt:
 
         Raises DatabaseAway when the database is away before the lease is committed.
         """
-        claim = faults.resolutely(self._start)
+        try:
+            claim = faults.resolutely(self._start)
+        except faults.DatabaseAway:
+            self._site.leases.doubt(self._token)
+            raise
         acknowledge()
         if claim is None:
             return self._tell(Outcome.DUPLICATE)
@@ -117,6 +123,7 @@ class Attempt:
             if claim.crashes >= conf.current().max_crashes:
                 bury(claim, Reason.CRASHED, None)
                 return claim
+            self._token = claim.token
             return ledger.lease(claim)
 
     def _handle_inside(self, claim: Claim) -> Outcome:
@@ -140,8 +147,7 @@ class Attempt:
         """No transaction is open while the handler runs."""
         result, before = None, faults.session()
         try:
-            with faults.outages_named():
-                result = self._call(claim)
+            result = self._call(claim)
         except HANDLER_ERRORS as error:
             away = faults.is_outage(error, before)
             self._error = Snooze(SOON, "a fault of the installation") if away else error

@@ -13,6 +13,8 @@ from taskrouting import conf
 from taskrouting.transport import store
 from taskrouting.transport.outage import Outage
 
+from . import ledger
+
 #: Seconds after which a failed beat is tried again: the leases wait for it.
 SOON = 1.0
 
@@ -22,6 +24,7 @@ class Leases:
 
     def __init__(self) -> None:
         self._tokens: set[UUID] = set()
+        self._doubtful: set[UUID] = set()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -40,10 +43,25 @@ class Leases:
         with self._lock:
             return sorted(self._tokens)
 
+    def doubt(self, token: UUID | None) -> None:
+        """Give up the lease of ``token``: the database went away as it may have been committed."""
+        if token is not None:
+            with self._lock:
+                self._doubtful.add(token)
+
     def renew(self) -> None:
-        """Push every lease ahead; one that is gone shows when its outcome is written."""
+        """Push every lease ahead; one that is gone shows when its outcome is written.
+
+        Those in doubt are handed over: nobody runs under them, and that is no crash.
+        """
         settings = conf.current()
         store.renew(self.tokens(), settings.lease, using=settings.database)
+        with self._lock:
+            doubtful = sorted(self._doubtful)
+        if doubtful:
+            ledger.interrupt(doubtful)
+            with self._lock:
+                self._doubtful.difference_update(doubtful)
 
 
 class Heartbeat:
@@ -65,7 +83,7 @@ class Heartbeat:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        outage = Outage("database (heartbeat)")
+        outage = Outage("database (heartbeat)", longest=SOON)
         pause = 0.0
         while not self._stop.wait(pause):
             try:
@@ -75,5 +93,5 @@ class Heartbeat:
                 pause = conf.current().lease.total_seconds() / 3
             except Exception as error:  # noqa: BLE001  # whatever it is, leases must not lapse
                 connections.close_all()
-                pause = min(outage.noticed(error).total_seconds(), SOON)
+                pause = outage.noticed(error).total_seconds()
         connections.close_all()

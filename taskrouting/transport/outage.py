@@ -27,8 +27,10 @@ STEADY = 30.0
 class Outage:
     """One thing that may be away, as seen by one loop."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, longest: float | None = None) -> None:
+        """``longest`` is the most to wait, in seconds, where not ``LONGEST``."""
         self._where = where
+        self._longest = longest
         self._since: float | None = None
         self._faults = 0
         self._over_at = float("-inf")
@@ -46,7 +48,7 @@ class Outage:
                 self._faults = 0
         if _is_of_database(error):
             self.mercy = MERCY
-        most = min(FIRST * 2**self._faults, LONGEST)
+        most = min(FIRST * 2**self._faults, self._longest or LONGEST)
         self._faults = min(self._faults + 1, 10)
         delay = timedelta(seconds=random.uniform(most / 2, most))  # noqa: S311  # no secret
         signals.emit(signals.fault_noticed, Outage, where=self._where, error=error, retry_in=delay)

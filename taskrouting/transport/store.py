@@ -298,6 +298,6 @@ def _chunks(messages: Sequence[Message], connection: Any) -> Iterable[Sequence[M
 
 
 __all__ = [
-    "OUTBOX", "Claimed", "abandon", "claim", "drop", "extend", "hasten", "is_due", "next_due", "put", "queues",
-    "received", "release", "renew", "settle",
+    "OUTBOX", "Claimed", "abandon", "claim", "drop", "extend", "hasten", "is_due", "next_due",
+    "put", "queues", "received", "release", "renew", "settle",
 ]  # fmt: skip

@@ -8,6 +8,7 @@
     ├── InvalidEnvelope         bytes arrived that are no event
     ├── NotAccepted             bytes arrived of a content type that we do not read
     ├── BrokerUnavailable       a fault of the installation: wait and try again, nothing is charged
+    ├── ConsumerDeaf            nothing arrives in this process, whatever it does; replace it
     ├── TopologyConflict        a queue or exchange exists with other arguments
     ├── UnsupportedByTransport  this broker cannot do what was asked
     ├── HandlerTimeout          a handler ran longer than its ``timeout``; a failed attempt
@@ -65,6 +66,10 @@ class NotAccepted(TaskroutingError, ValueError):
 
 class BrokerUnavailable(TaskroutingError, ConnectionError):
     """The broker is away. Wait and try again; no attempt is charged for it."""
+
+
+class ConsumerDeaf(TaskroutingError):
+    """A queue has messages and none arrives, however often we consume it anew; end the process."""
 
 
 class TopologyConflict(TaskroutingError):

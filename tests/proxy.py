@@ -19,6 +19,7 @@ class Proxy:
         self._lock = threading.Lock()
         self.port = 0
         self.connections = 0
+        self.swallowed = b""
         self.open_door()
 
     def open_door(self) -> None:
@@ -45,12 +46,16 @@ class Proxy:
         for pair in self._pairs:
             pair.silent = True
 
+    def swallow(self, word: bytes) -> None:
+        """Carry nothing more over a connection, old or new, on which somebody says ``word``."""
+        self.swallowed = word
+
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
                 self.connections += 1
-                pair = Pair(client, socket.create_connection(self._target))
+                pair = Pair(self, client, socket.create_connection(self._target))
                 with self._lock:
                     if listener is not self._listener:  # the door was closed meanwhile
                         pair.cut()
@@ -61,7 +66,8 @@ class Proxy:
 class Pair:
     """A connection to the proxy, and the one it has made for it."""
 
-    def __init__(self, one: socket.socket, other: socket.socket) -> None:
+    def __init__(self, proxy: Proxy, one: socket.socket, other: socket.socket) -> None:
+        self._proxy = proxy
         self._ends = (one, other)
         self.silent = False
 
@@ -74,6 +80,8 @@ class Pair:
             while selector.get_map():
                 for key, _ in selector.select():
                     data = key.fileobj.recv(65536)  # type: ignore[union-attr]  # a socket
+                    word = self._proxy.swallowed
+                    self.silent |= bool(word) and word in data
                     if data and not self.silent:
                         key.data.sendall(data)
                     elif not data and not self.silent:

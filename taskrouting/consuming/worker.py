@@ -25,6 +25,7 @@ from taskrouting.transport.broker import Broker, kept_until_received
 from taskrouting.transport.messages import Arrival
 from taskrouting.transport.outage import Outage
 from taskrouting.transport.receiving import Receiver
+from taskrouting.transport.watch import Watch
 
 from . import batches, delivery, faults, ledger
 from .faults import DatabaseAway
@@ -63,6 +64,7 @@ class Worker:
         """
         settings = conf.current()
         self._broker = broker
+        self._watch = Watch(broker)
         self._queues = topology.chosen(queues)
         self._threads = threads or settings.threads
         self._presence = Presence([each.name for each in self._queues], self._threads)
@@ -121,7 +123,7 @@ class Worker:
                 faults.ask_database()
                 self._site.leases.renew()  # before anybody can take a lease for lapsed
                 stop.wait(outage.mercy)
-                with receiving.receiver(self._broker) as receiver:
+                with receiving.receiver(self._broker, self._watch) as receiver:
                     self._broker.declare(receiver.connection, topology.current())
                     self._consume(receiver)
                     outage.over()

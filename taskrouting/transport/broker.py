@@ -213,7 +213,12 @@ def _defaults(name: str, settings: conf.Settings) -> dict[str, Any]:
     """Transport options without which the transport hangs, loses or disturbs its neighbours."""
     if name == "amqp":
         # py-amqp's own limit of one second is shorter than a pause of RabbitMQ under load.
-        return {"socket_settings": {socket.TCP_USER_TIMEOUT: 30_000}, "write_timeout": 30}
+        # And no answer is waited for longer on a connection that is dead and does not say so.
+        return {
+            "socket_settings": {socket.TCP_USER_TIMEOUT: 30_000},
+            "write_timeout": 30,
+            "read_timeout": 30,
+        }
     if name == "redis":
         return {
             # A frozen server must not hold us forever; longer than BRPOP's second.

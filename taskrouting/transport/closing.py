@@ -9,6 +9,7 @@ it back, and what could not be handed back comes again when its time is up.
 from __future__ import annotations
 
 from contextlib import suppress
+from socket import SHUT_RDWR
 from typing import Any
 
 from kombu import Connection
@@ -26,6 +27,19 @@ def close(connection: Connection, faults: tuple[type[Exception], ...]) -> None:
         connection.release()
     except faults:
         connection.collect()
+
+
+def cut(connection: Connection) -> None:
+    """Cut a connection that is no good: what is still to be said on it must not wait for answers.
+
+    Belongs to the thread that owns the connection.
+    """
+    for channel in _channels(connection):
+        _disconnect(channel)
+    socket = getattr(getattr(connection.connection, "transport", None), "sock", None)  # AMQP's
+    if socket is not None:
+        with suppress(OSError):
+            socket.shutdown(SHUT_RDWR)
 
 
 def _channels(connection: Connection) -> list[Any]:

@@ -105,7 +105,21 @@ def waiting(broker: Broker, connection: Connection, queues: Iterable[str]) -> di
     ``None`` where there is no such queue, or where the broker keeps it inside one process.
     """
     with broker.faults(connection):
-        return {name: _size(broker, connection, name) for name in queues}
+        return {name: _counts(broker, connection, name)[0] for name in queues}
+
+
+def unserved(broker: Broker, connection: Connection, queues: Iterable[str]) -> dict[str, str]:
+    """Say of those of ``queues`` that need a consumer with room what they have to say.
+
+    Messages that are ready for it; or, on AMQP, that nobody consumes the queue, whoever thinks so.
+    """
+    with broker.faults(connection):
+        counts = {name: _counts(broker, connection, name) for name in queues}
+    return {
+        name: f"has {ready} messages ready" if ready else "knows of no consumer"
+        for name, (ready, consumers) in counts.items()
+        if ready or consumers == 0
+    }
 
 
 def shown(binding: Binding) -> str:
@@ -214,19 +228,21 @@ def _unbind_in_redis(channel: Any, exchange: str, binding: Binding) -> None:
                 client.srem(key % (exchange,), member)
 
 
-def _size(broker: Broker, connection: Connection, queue: str) -> int | None:
+def _counts(broker: Broker, connection: Connection, queue: str) -> tuple[int | None, int | None]:
+    """How many messages are ready in ``queue``, and how many consume it, where that can be told."""
     if not broker.can.shared:
-        return None
+        return None, None
     with connection.channel() as channel:
         if not broker.can.routes:
-            return int(channel._size(queue))
+            return int(channel._size(queue)), None
     try:
         with connection.channel() as channel:
-            return int(channel.queue_declare(queue, passive=True).message_count)
+            told = channel.queue_declare(queue, passive=True)
+            return int(told.message_count), int(told.consumer_count)
     except ChannelError as error:
         if getattr(error, "reply_code", None) != NOT_FOUND:
             raise
-        return None
+        return None, None
 
 
 def _sorted(bindings: Iterable[Binding]) -> tuple[Binding, ...]:

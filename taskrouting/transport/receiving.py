@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import count
 from json import JSONDecodeError
@@ -21,10 +21,11 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 
-from . import store, strays
+from . import arrivals, closing, store, strays
+from .arrivals import arrival_of
 from .broker import Broker
-from .messages import REPEAT, Arrival, address
-from .store import Claimed
+from .messages import Arrival
+from .watch import Intake, Watch
 
 logger = logging.getLogger("taskrouting.receiving")
 
@@ -40,8 +41,12 @@ _generations = count(1)
 class Receiver:
     """Consumes queues on one connection. Every method belongs to the thread that made it."""
 
-    def __init__(self, broker: Broker, connection: Connection) -> None:
+    def __init__(self, broker: Broker, connection: Connection, watch: Watch | None = None) -> None:
         self.generation = next(_generations)
+        self._watch = watch
+        #: The way to the broker is broken: what is said over it is lost, and comes back later.
+        self._lost = False
+        self.intake = Intake()
         self._broker = broker
         self.connection = connection
         self._consumers: dict[str, Consumer] = {}
@@ -70,6 +75,7 @@ class Receiver:
             )
             consumer.consume()
             self._consumers[name] = consumer
+            self.intake.opened(name, prefetch)
         self._deliver = deliver
 
     def drain(self, seconds: float) -> bool:
@@ -80,6 +86,9 @@ class Receiver:
                 self.connection.drain_events(timeout=seconds)
             except TimeoutError:
                 return False
+            except self.connection.connection_errors:
+                self._lost = True
+                raise
             except JSONDecodeError as error:
                 self._deliver(strays.arrival_of(error, self._only_queue()))
             return True
@@ -95,7 +104,7 @@ class Receiver:
     def hand_back_all(self) -> None:
         """Return everything unsettled, where the way to the broker is still open."""
         try:
-            while self._unsettled:
+            while self._unsettled and not self._lost:
                 next(iter(self._unsettled.values())).requeue()
                 del self._unsettled[next(iter(self._unsettled))]
         except Exception as error:  # noqa: BLE001  # the broker does it when we are gone
@@ -107,9 +116,10 @@ class Receiver:
 
     def cancel(self) -> None:
         """Take nothing more; what has arrived can still be settled."""
+        self.intake.closed()
         with self._broker.faults(self.connection):
             for name, consumer in self._consumers.items():
-                if name not in self.paused:
+                if name not in self.paused and not self._lost:
                     consumer.cancel()
             self._consumers.clear()
 
@@ -133,19 +143,21 @@ class Receiver:
         return len(self._unsettled)
 
     def _settle(self, arrival: Arrival, settle: Callable[[Any], None]) -> None:
-        if arrival.generation != self.generation:
+        if arrival.generation != self.generation or self._lost:
             return
         message = self._unsettled.get(arrival.tag)
         if message is not None:
             with self._broker.faults(self.connection):
                 settle(message)
             del self._unsettled[arrival.tag]
+            self.intake.settled(arrival.queue)
 
     def _receive(self, queue: str, deliver: Callable[[Arrival], None]) -> Callable[[Any], None]:
         def on_message(message: Any) -> None:
             tag = next(self._tags)
             self._unsettled[tag] = message
-            deliver(_arrival(message, queue, self.generation, tag))
+            self.intake.received(queue)
+            deliver(arrivals.of_kombu(message, queue, self.generation, tag))
 
         return on_message
 
@@ -154,10 +166,20 @@ class Receiver:
         return next(iter(self._consumers)) if len(self._consumers) == 1 else ""
 
     def _check(self) -> None:
-        """Send heartbeats; on Redis give back what dead workers had taken."""
+        """Send heartbeats; on Redis give back what dead workers had taken. Are we deaf?"""
         if time.monotonic() - self._checked_at < CHECK_EVERY:
             return
         self._checked_at = time.monotonic()
+        try:
+            self._keep_up()
+        except Exception:
+            self._lost = True
+            closing.cut(self.connection)
+            raise
+
+    def _keep_up(self) -> None:
+        if self._watch is not None:
+            self._watch.ask()
         if self._broker.can.confirms:
             self.connection.heartbeat_check()
         elif self._broker.can.name == "redis" and self._consumers:
@@ -166,39 +188,19 @@ class Receiver:
 
 
 @contextmanager
-def receiver(broker: Broker) -> Iterator[Receiver]:
-    """Open a connection and yield a receiver on it."""
+def receiver(broker: Broker, watch: Watch | None = None) -> Iterator[Receiver]:
+    """Open a connection and yield a receiver on it, over which ``watch`` watches."""
     with broker.connect(heartbeat=HEARTBEAT) as connection:
-        receiver = Receiver(broker, connection)
+        receiver = Receiver(broker, connection, watch)
         with broker.faults(connection):
             store.release(broker.left_behind, using=broker.database)
         broker.left_behind.clear()
+        watching = watch.over(receiver.intake, receiver.paused) if watch else nullcontext()
         try:
-            yield receiver
+            with watching:
+                yield receiver
         finally:
             receiver.hand_back_all()
-
-
-def arrival_of(claimed: Claimed, queue: str) -> Arrival:
-    """Read a claimed row of the store as what a consumer of ``queue`` would have received."""
-    message = claimed.message
-    exchange, routing_key, subscription, token = address(
-        message.wire_headers, message.exchange, message.routing_key
-    )
-    return Arrival(
-        queue=queue,
-        body=message.body,
-        content_type=message.content_type or None,
-        content_encoding=message.content_encoding or None,
-        headers=message.wire_headers,
-        properties=message.properties,
-        exchange=exchange,
-        routing_key=routing_key,
-        redelivered=claimed.deliveries > 1 or bool(message.headers.get(REPEAT)),
-        subscription=subscription,
-        token=token,
-        tag=claimed.id,
-    )
 
 
 def deserialize(arrival: Arrival, accept: Sequence[str]) -> Any:
@@ -226,60 +228,4 @@ def _undecoded(on_message: Callable[[Any], None], message: Any, error: Exception
     on_message(message)
 
 
-def _arrival(message: Any, queue: str, generation: int, tag: int) -> Arrival:
-    """Read a Kombu message of any transport."""
-    info = message.delivery_info or {}
-    headers = message.headers or {}
-    exchange, routing_key, subscription, token = address(
-        headers, str(info.get("exchange") or ""), str(info.get("routing_key") or "")
-    )
-    return Arrival(
-        queue=queue,
-        body=_body(message),
-        content_type=message.content_type,
-        content_encoding=message.content_encoding,
-        headers=headers,
-        properties={
-            name: value
-            for name, value in message.properties.items()
-            if name not in ("application_headers", "delivery_info", "claimed", "delivery_tag")
-        },
-        exchange=exchange,
-        routing_key=routing_key,
-        redelivered=_redelivered(message, info, headers),
-        subscription=subscription,
-        token=token,
-        generation=generation,
-        tag=tag,
-    )
-
-
-def _redelivered(message: Any, info: Mapping[str, Any], headers: Mapping[str, Any]) -> bool:
-    """Find the transports' different ways of saying so; a repeat by the relay counts too."""
-    raw = getattr(message, "_raw", None)  # the virtual transports' flag is nowhere else
-    return bool(
-        info.get("redelivered")
-        or _times_received(info) > 1
-        or headers.get("redelivered")
-        or headers.get(REPEAT)
-        or (isinstance(raw, dict) and raw.get("redelivered"))
-    )
-
-
-def _times_received(info: Mapping[str, Any]) -> int:
-    """Read how often SQS has handed the message out; elsewhere nothing says so."""
-    try:
-        return int(info["sqs_message"]["Attributes"]["ApproximateReceiveCount"])
-    except (KeyError, TypeError, ValueError):
-        return 1
-
-
-def _body(message: Any) -> bytes:
-    """Return the bytes as sent; py-amqp has decoded what called itself text."""
-    body = message.body
-    if not isinstance(body, str):
-        return bytes(body or b"")
-    try:
-        return body.encode(message.content_encoding or "utf-8", "surrogatepass")
-    except (LookupError, ValueError):  # a content encoding that is no charset, or an odd one
-        return body.encode("utf-8", "surrogatepass")
+__all__ = ["Receiver", "arrival_of", "deserialize", "receiver"]

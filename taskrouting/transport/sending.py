@@ -20,6 +20,7 @@ from kombu.exceptions import ChannelError
 
 from taskrouting.exceptions import BrokerUnavailable
 
+from . import closing
 from .broker import Broker
 from .confirms import MARK, Confirms, Fate
 from .messages import OUTBOX, RELAYED_AT, Message
@@ -66,10 +67,17 @@ class _ConfirmingSender:
         self._compression = compression
         #: Never used twice: a message of an earlier batch may be returned late.
         self._marks = count()
+        #: A confirm did not come: the connection may be dead and not say so.
+        self._doubtful = False
         self._open()
 
     def send(self, messages: Sequence[Message]) -> list[Fate]:
         """Send a batch; after a channel error send one by one to find the culprit."""
+        if self._doubtful:
+            closing.cut(self._connection)
+            raise BrokerUnavailable(
+                f"{self._connection.as_uri()}: no confirm came within {CONFIRM_TIMEOUT:g} seconds"
+            )
         with self._broker.faults(self._connection):
             try:
                 return self._send(messages)
@@ -92,6 +100,7 @@ class _ConfirmingSender:
             except UNSENDABLE:
                 refused[mark] = Fate.REFUSED
         fates = {**self._confirms.gather(CONFIRM_TIMEOUT), **refused}
+        self._doubtful = Fate.UNKNOWN in fates.values()
         return [fates[mark] for mark in marks]
 
     def _send_alone(self, message: Message) -> Fate:

@@ -47,11 +47,17 @@ class Scene:
     variables: Mapping[str, str]
 
     def worker(
-        self, folder: Path, *, hurry: Mapping[str, float] | None = None, **settings: Any
+        self,
+        folder: Path,
+        *options: str,
+        hurry: Mapping[str, float] | None = None,
+        **settings: Any,
     ) -> AbstractContextManager[Worker]:
         """Run a worker for a block; ``hurry`` names constants that are otherwise in it."""
         variables = {**self.variables, "DEPOT_HURRY": json.dumps(hurry or {})}
-        return processes.worker(folder, variables=variables, **{**self.settings, **settings})
+        return processes.worker(
+            folder, *options, variables=variables, **{**self.settings, **settings}
+        )
 
     def rows(self, model: Any, **wanted: Any) -> Any:
         """Rows of the database, past the door."""
@@ -118,6 +124,7 @@ def scene(
         options = {
             "BROKER_URL": url if server in DATABASES else _through(url, door),
             "EXCHANGE": unique_name,
+            "TRANSPORT_OPTIONS": {"socket_timeout": 2} if server == REDIS else {},
             # Redis gives back what a lost connection held when twice this has passed.
             "LEASE": 5 if server in DATABASES else 1,
         }

@@ -35,6 +35,9 @@ HEARTBEAT = 30
 #: Seconds between two heartbeat checks, and between two sweeps of Redis's unacknowledged.
 CHECK_EVERY = 1.0
 
+#: Seconds without a message after which an idle queue is consumed anew.
+RENEW = 300.0
+
 _generations = count(1)
 
 
@@ -50,6 +53,7 @@ class Receiver:
         self._broker = broker
         self.connection = connection
         self._consumers: dict[str, Consumer] = {}
+        self._anew: dict[str, Callable[[], None]] = {}
         #: Queues from which nothing is taken for the moment.
         self.paused: set[str] = set()
         self._unsettled: dict[int, Any] = {}
@@ -59,24 +63,28 @@ class Receiver:
 
     def consume(self, queues: Mapping[str, int], deliver: Callable[[Arrival], None]) -> None:
         """Start to consume ``queues`` (name: prefetch); ``deliver`` is called while draining."""
-        for name, prefetch in queues.items():
-            channel = self.connection.channel()
-            channel.basic_qos(0, prefetch, False)
-            if not self._broker.can.routes:
-                channel.Message = strays.tolerant(channel.Message, name)
-            on_message = self._receive(name, deliver)
-            consumer = Consumer(
-                channel,
-                queues=[Queue(name, channel=channel, no_declare=True)],
-                on_message=on_message,
-                # Broken compression is found before on_message; its bytes become a dead letter.
-                on_decode_error=partial(_undecoded, on_message),
-                auto_declare=False,
-            )
-            consumer.consume()
-            self._consumers[name] = consumer
-            self.intake.opened(name, prefetch)
         self._deliver = deliver
+        for name, prefetch in queues.items():
+            self._open(name, prefetch, deliver)
+
+    def _open(self, name: str, prefetch: int, deliver: Callable[[Arrival], None]) -> None:
+        channel = self.connection.channel()
+        channel.basic_qos(0, prefetch, False)
+        if not self._broker.can.routes:
+            channel.Message = strays.tolerant(channel.Message, name)
+        on_message = self._receive(name, deliver)
+        consumer = Consumer(
+            channel,
+            queues=[Queue(name, channel=channel, no_declare=True)],
+            on_message=on_message,
+            # Broken compression is found before on_message; its bytes become a dead letter.
+            on_decode_error=partial(_undecoded, on_message),
+            auto_declare=False,
+        )
+        consumer.consume()
+        self._consumers[name] = consumer
+        self._anew[name] = partial(self._open, name, prefetch, deliver)
+        self.intake.opened(name, prefetch)
 
     def drain(self, seconds: float) -> bool:
         """Deliver what arrives within ``seconds``; return whether anything did."""
@@ -182,9 +190,20 @@ class Receiver:
             self._watch.ask()
         if self._broker.can.confirms:
             self.connection.heartbeat_check()
+            self._renew()
         elif self._broker.can.name == "redis" and self._consumers:
             # Kombu sweeps only when a poll comes back empty, which a busy queue never lets it.
             next(iter(self._consumers.values())).channel.qos.restore_visible(interval=1)
+
+    def _renew(self) -> None:
+        """Consume anew where nothing has come for long: RabbitMQ may lose a consumer silently.
+
+        One whose quorum queue was deleted and at once made anew is counted among those of the new
+        queue, is handed messages, and none arrives.
+        """
+        for name in self.intake.idle_for(RENEW) - self.paused:
+            self._consumers[name].channel.close()
+            self._anew[name]()
 
 
 @contextmanager

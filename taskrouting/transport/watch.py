@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,26 +43,29 @@ class Intake:
     """What one receiver may hold of each queue, holds, and has received; one thread writes it."""
 
     def __init__(self) -> None:
-        self._room: dict[str, int] = {}
+        self._prefetch: dict[str, int] = {}
+        self._held: Counter[str] = Counter()
         self._received: Counter[str] = Counter()
+        self._heard_at: dict[str, float] = {}
 
     def opened(self, queue: str, prefetch: int) -> None:
         """Count a queue that is consumed from now on."""
-        self._room[queue] = prefetch
+        self._prefetch[queue] = prefetch
+        self._heard_at[queue] = time.monotonic()
 
     def closed(self) -> None:
         """Nothing is consumed any more."""
-        self._room.clear()
+        self._prefetch.clear()
 
     def received(self, queue: str) -> None:
         """Count a message."""
-        self._room[queue] = self._room.get(queue, 0) - 1
+        self._held[queue] += 1
         self._received[queue] += 1
+        self._heard_at[queue] = time.monotonic()
 
     def settled(self, queue: str) -> None:
         """Count one that is settled."""
-        if queue in self._room:
-            self._room[queue] += 1
+        self._held[queue] -= 1
 
     def heard(self) -> list[str]:
         """The queues from which anything has come."""
@@ -69,7 +73,15 @@ class Intake:
 
     def listening(self) -> dict[str, int]:
         """The queues from which something could come, and how much has come from each."""
-        return {queue: self._received[queue] for queue, room in [*self._room.items()] if room > 0}
+        consumed = list(self._prefetch.items())
+        return {name: self._received[name] for name, most in consumed if self._held[name] < most}
+
+    def idle_for(self, seconds: float) -> set[str]:
+        """The queues of which nothing is held, and from which nothing has come for so long."""
+        since = time.monotonic() - seconds
+        return {
+            name for name in self._prefetch if not self._held[name] and self._heard_at[name] < since
+        }
 
 
 class Watch:

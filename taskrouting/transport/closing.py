@@ -14,9 +14,13 @@ from typing import Any
 
 from kombu import Connection
 
+from . import flow
+
 
 def close(connection: Connection, faults: tuple[type[Exception], ...]) -> None:
     """Close ``connection`` and all it holds; an error of ``faults`` says nothing new and passes."""
+    if flow.is_blocked(connection):
+        cut(connection)  # a goodbye would not be answered
     for channel in _channels(connection):
         channel.do_restore = False
         for _ in range(2):  # once to stumble over the broken socket, once to go on behind it

@@ -13,11 +13,13 @@ others             cannot be told                    each process routes by its 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from kombu import Connection
 from kombu.exceptions import ChannelError
@@ -25,11 +27,14 @@ from kombu.exceptions import ChannelError
 from taskrouting.exceptions import TopologyConflict, UnsupportedByTransport
 from taskrouting.routing.topology import Binding, Topology
 
-from . import declared
+from . import declared, flow
 from .broker import Broker, declare_exchange
 
 #: AMQP's answer to a passive declare of something that is not there.
 NOT_FOUND = 404
+
+#: Seconds to wait for an answer; and for what another process of RabbitMQ's says at the same time.
+ANSWER, AFTERTHOUGHT = 5.0, 0.1
 
 #: What a comparison over AMQP leaves open.
 UNLISTED_BY_AMQP = (
@@ -120,6 +125,26 @@ def unserved(broker: Broker, connection: Connection, queues: Iterable[str]) -> d
         for name, (ready, consumers) in counts.items()
         if ready or consumers == 0
     }
+
+
+def takes_messages(broker: Broker, connection: Connection) -> bool:
+    """Ask RabbitMQ whether it takes messages: by one for nobody, which comes back.
+
+    An alarm is not told to those who only ask.
+    """
+    if not broker.can.confirms:
+        return True
+    with broker.faults(connection):
+        channel, told = connection.channel(), flow.of(connection)
+        returned: list[object] = []
+        channel.events["basic_return"].add(lambda *message: returned.append(message))
+        nobody = channel.prepare_message(b"", headers={})
+        channel.basic_publish(nobody, exchange="", routing_key=str(uuid4()), mandatory=True)
+        deadline = time.monotonic() + ANSWER
+        while not returned and not told.blocked and (left := deadline - time.monotonic()) > 0:
+            told.listen(left)
+        told.listen(AFTERTHOUGHT)
+    return not told.blocked
 
 
 def shown(binding: Binding) -> str:

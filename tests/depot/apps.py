@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from datetime import timedelta
 
 from django.apps import AppConfig
 
@@ -18,5 +19,6 @@ class DepotConfig(AppConfig):
         """Be in the hurry that a test is in: ``DEPOT_HURRY`` names constants and their values."""
         for constant, value in json.loads(os.environ.get("DEPOT_HURRY", "{}")).items():
             module, _, name = constant.rpartition(".")
-            assert hasattr(importlib.import_module(module), name), constant
-            setattr(importlib.import_module(module), name, value)
+            home = importlib.import_module(module)
+            known = getattr(home, name)
+            setattr(home, name, timedelta(seconds=value) if isinstance(known, timedelta) else value)

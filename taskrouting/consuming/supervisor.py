@@ -37,6 +37,9 @@ OVERTIME = 5.0
 
 STOPPED_BY_FORCE = 130
 
+#: The exit code of a process that asks for a fresh one in its place; nothing has gone wrong.
+RETIRED = 85
+
 #: The signals that ask us to stop.
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -86,6 +89,9 @@ class Supervisor:
         """Replace a child that died, more slowly if it died young."""
         lived = time.monotonic() - self._children.pop(child)
         if self._burst and child.exitcode == 0:
+            return
+        if child.exitcode == RETIRED:
+            self._start()
             return
         logger.error(
             "Worker process %s died (exit code %s); replacing it", child.pid, child.exitcode

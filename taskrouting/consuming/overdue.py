@@ -37,11 +37,12 @@ def _give_up(
 ) -> None:
     error.add_note(f"It could not be stopped. This is where it was:\n{run.stack()}")
     try:
-        if run.sever():
-            record(error)
+        if not run.sever():
+            return
+        record(error)
     except Exception:
         logger.exception("A handler's timeout could not be recorded; its message comes again.")
     finally:
         connections.close_all()
-        if run.lost:
-            retire("a handler runs over its timeout and cannot be stopped")
+    run.lost = True
+    retire("a handler runs over its timeout and cannot be stopped")

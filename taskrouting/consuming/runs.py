@@ -33,7 +33,9 @@ class Run:
         self.over = threading.Event()
         #: Whether it was told to end.
         self.rung = False
-        #: Whether it was given up: its transaction is severed, and what it does now is lost.
+        #: Whether its transaction was ended from outside: what it does now does not count.
+        self.severed = False
+        #: Whether it was given up and that is recorded: nobody waits for it.
         self.lost = False
         self._caller = threading.get_ident()
         self._thread: int | None = None
@@ -74,11 +76,11 @@ class Run:
                 severing.cancel(self._connection)
 
     def sever(self) -> bool:
-        """Give the run up and end its transaction; return False if it was over, or given up."""
+        """End the handler's transaction; return False if the run was over, or severed before."""
         with self._lock:
-            if self.over.is_set() or self.lost:
+            if self.over.is_set() or self.severed:
                 return False
-            self.lost = True
+            self.severed = True
             severing.sever(self._connection)
             pass_on(self._caller)
             return True

@@ -53,7 +53,7 @@ def test_processes_are_replaced_after_so_many_messages(
     log = tmp_path / "calls"
     with installation.together():
         for n in range(40):
-            kind = "write" if n % 2 else "call"
+            kind = "plain" if n % 2 else "slow"
             installation.publish(f"{kind}.n", {"n": n, "log": str(log)})
 
     said = run_burst(installation, tmp_path, "--max-events", "5", "--processes", "2")
@@ -79,7 +79,7 @@ def test_a_process_that_has_grown_too_large_is_replaced(
         worker.wait_until_ready()
         wait_until_bound(installation)
         for n in range(2):
-            installation.publish("write.n", {"n": n, "log": str(log), "grow": 300})
+            installation.publish("plain.n", {"n": n, "log": str(log), "grow": 300})
             wait_until(
                 lambda n=n: rooms_made(worker.printed()) == n + 1,
                 timeout=PATIENCE,
@@ -101,8 +101,8 @@ def test_a_limit_that_a_fresh_process_exceeds_is_told_and_stops_nothing(
 ) -> None:
     """With a ``--max-rss`` far too small each process still handles a message before it goes."""
     bind(installation, tmp_path)
-    installation.publish("write.n", {})
-    installation.publish("write.n", {})
+    installation.publish("plain.n", {})
+    installation.publish("plain.n", {})
 
     said = run_burst(installation, tmp_path, "--max-rss", "1M", "--prefetch", "1")
 

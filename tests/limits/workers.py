@@ -13,7 +13,7 @@ from tests.conformance.installation import Installation
 from tests.waiting import wait_until
 
 #: In ``subscribers.py``, each with a queue of its own.
-SUBSCRIPTIONS = 7
+SUBSCRIPTIONS = 8
 
 #: Seconds for what takes seconds, on a busy machine.
 PATIENCE = 120

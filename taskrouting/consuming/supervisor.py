@@ -154,8 +154,13 @@ class Supervisor:
         signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.Thread(target=self._follow, args=[stop], daemon=True).start()
-        code = self._work(stop)
-        os._exit(code)  # handlers that outlived the grace must not keep the process
+        codes: list[int] = []
+        # Signals are for the main thread, and it hears them only while it does nothing else.
+        work = threading.Thread(target=lambda: codes.append(self._work(stop)))
+        work.start()
+        work.join()
+        # Handlers that outlived the grace must not keep the process.
+        os._exit(codes[0] if codes else 1)
 
     def _follow(self, stop: threading.Event) -> None:
         """Stop when the supervisor is gone: its end of the lifeline closes with it."""

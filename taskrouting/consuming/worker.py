@@ -87,7 +87,7 @@ class Worker:
         self._collector = Collector(self._hand_over)
         self._pause = SOONEST
         self._active_at: float | None = None
-        self._leave_at: float | None = None
+        self._stop = threading.Event()
 
     @property
     def quiet_for(self) -> float:
@@ -102,13 +102,16 @@ class Worker:
         Returns whether everything was finished. What was not is handed over to other workers.
         """
         keep_connections()
+        self._stop = stop
         self._retirement.begin(stop)
         self._heartbeat.start()
+        threading.Thread(target=self._limit_grace, name="grace", daemon=True).start()
         names = [each.name for each in self._queues]
         signals.emit(signals.worker_started, Worker, worker=self.name, queues=names)
         try:
             self._work(stop)
         finally:
+            stop.set()
             try:
                 self._await_handlers()
             finally:
@@ -174,6 +177,8 @@ class Worker:
 
     def _take(self, arrival: Arrival) -> None:
         """Hand one message to the pool, or collect it for its batch."""
+        if self._stop.is_set() and arrival.generation:
+            return  # it came at the last moment, and goes back unsettled
         if not arrival.generation:
             delivery.deliver(arrival, self._site)  # the broker has no copy to fall back on
         elif arrival.queue in self._collector.batches:
@@ -223,20 +228,13 @@ class Worker:
         while stop.is_set() and self._grace_left():
             self._settle(receiver)
             receiver.drain(BREATH)
-        if stop.is_set():
-            self._cut_off()
         self._settle(receiver)
 
     def _await_handlers(self) -> None:
         """Wait within the grace for handlers that still run without a broker."""
-        while not self._site.leaving.is_set() and self._grace_left():
+        while self._grace_left():
             time.sleep(BREATH)
-        self._cut_off()
-
-    def _cut_off(self) -> None:
-        """The grace is over: what still runs records nothing, and lets go of its locks."""
         self._site.leaving.set()
-        self._site.runs.sever()
 
     def _leave(self) -> bool:
         """Hand over what still runs; return whether nothing did."""
@@ -250,16 +248,24 @@ class Worker:
         connections.close_all()
         return not any(pool.held for pool in self._pools)
 
+    def _limit_grace(self) -> None:
+        """From the stop on, let handlers finish for the grace; then end what they hold.
+
+        In a thread of its own: on SQLite a handler's lock may be what the main one waits for.
+        """
+        self._stop.wait()
+        self._heartbeat.excuse()
+        self._site.leaving.wait(self._grace.total_seconds())
+        self._site.leaving.set()
+        self._site.runs.sever()
+
     def _grace_left(self) -> bool:
         """Whether to go on waiting for handlers that still run."""
-        if self._leave_at is None:
-            self._leave_at = time.monotonic() + self._grace.total_seconds()
-            self._heartbeat.excuse()
         try:
             self._reap()
         except DatabaseAway as error:
             logger.warning("Not settled, so handed back: %s", error)
-        return self._busy() and time.monotonic() < self._leave_at
+        return self._busy() and not self._site.leaving.is_set()
 
     def _busy(self) -> bool:
         """Whether anything runs that may still end by itself."""

@@ -1,8 +1,8 @@
 """In which ways can a handler take too long? An event's data says which one to take.
 
 ``block``: how to block, the first time; ``mark``: the file that says it was not the first;
-``log``: where to note ``begin`` and ``end``; ``until``: the file to wait for; ``grow``: MiB that
-are never given back.
+``log``: where to note ``begin`` and ``end``; ``seconds``: how long to take; ``until``: the file to
+wait for; ``grow``: MiB that are never given back.
 """
 
 from __future__ import annotations
@@ -109,6 +109,7 @@ def take(event):
     """Take time and memory, both as the test says."""
     note(event.data, "begin")
     GROWN.append(bytearray(event.data.get("grow", 0) << 20))
+    threading.Event().wait(event.data.get("seconds", 0))
     wait_for(event.data.get("until"))
     note(event.data, "end")
 

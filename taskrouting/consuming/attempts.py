@@ -62,7 +62,7 @@ class Attempt:
         except faults.DatabaseAway:
             raise
         except HANDLER_ERRORS as error:
-            if self._is_no_failure(error):
+            if faults.is_outage(error) or self._site.leaving.is_set():
                 raise faults.DatabaseAway(str(error)) from error
             return self.failed(error)
         return self._tell(outcome)
@@ -136,14 +136,17 @@ class Attempt:
         try:
             return faults.resolutely(handle)
         except HANDLER_ERRORS as error:
-            return self._record(claim, error=self._charged(error))
+            away = isinstance(error, faults.DatabaseAway)
+            return self._record(claim, error=self._charged(error, away))
 
     def _handle_outside(self, claim: Claim) -> Outcome:
         """No transaction is open while the handler runs."""
+        before = faults.session()
         try:
             result = self._call(claim, partial(self._again().overran, claim))
         except HANDLER_ERRORS as error:
-            return self._record(claim, error=self._charged(error))
+            away = faults.is_outage(error, before)
+            return self._record(claim, error=self._charged(error, away))
         return self._record(claim, result)
 
     def _again(self) -> Attempt:
@@ -152,13 +155,10 @@ class Attempt:
         attempt._started = self._started
         return attempt
 
-    def _is_no_failure(self, error: BaseException) -> bool:
-        """Say whether the installation, or our leaving, is to blame and not the handler."""
-        return faults.is_outage(error) or self._site.leaving.is_set()
-
-    def _charged(self, error: BaseException) -> BaseException:
-        """What the attempt is charged with: nothing, where it is not the handler's failure."""
-        return Snooze(SOON, "interrupted") if self._is_no_failure(error) else error
+    def _charged(self, error: BaseException, away: bool) -> BaseException:
+        """What the attempt is charged with: nothing, if the installation or our leaving ended it."""
+        interrupted = away or self._site.leaving.is_set()
+        return Snooze(SOON, "interrupted") if interrupted else error
 
     def _record(
         self, claim: Claim, result: Any = None, *, error: BaseException | None = None

@@ -156,7 +156,7 @@ class Attempt:
         return attempt
 
     def _charged(self, error: BaseException, away: bool) -> BaseException:
-        """What the attempt is charged with: nothing, if the installation or our leaving ended it."""
+        """What the attempt is charged with: nothing, if a fault or our leaving has ended it."""
         interrupted = away or self._site.leaving.is_set()
         return Snooze(SOON, "interrupted") if interrupted else error
 

@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 #: Events in the queues when the stop comes, and how many of them are handled by then.
-LOAD, HANDLED = 200, 20
+LOAD, HANDLED = 200, 5
 
 
 def ready(installation: Installation, worker: processes.Worker) -> None:
@@ -67,7 +67,7 @@ def test_a_stop_under_load_costs_nothing(installation: Installation, tmp_path: P
         with installation.together():
             for n in range(LOAD):
                 kind = "plain" if n % 2 else "slow"
-                installation.publish(f"{kind}.n", {"n": n, "log": str(log), "seconds": 0.02})
+                installation.publish(f"{kind}.n", {"n": n, "log": str(log), "seconds": 0.06})
         wait_until(
             lambda: len(lines(log)) > 2 * HANDLED, timeout=PATIENCE, message="the load to be felt"
         )

@@ -116,7 +116,7 @@ def test_a_kill_after_the_stop_is_no_crash(installation: Installation, tmp_path:
     """As Kubernetes does: SIGTERM, some patience, SIGKILL. What was cut off had been excused."""
     installation.configure(LEASE=2)
     log, until = tmp_path / "calls", tmp_path / "until"
-    with workers.worker(installation, tmp_path) as worker:
+    with workers.worker(installation, tmp_path, "--grace", "600") as worker:
         ready(installation, worker)
         publish_slowly(installation, log, until, "slow")
         worker.signal(signal.SIGTERM)

@@ -1,7 +1,7 @@
 """Which handlers can a test command by an event's data?
 
-``log``: a file to which a line is appended; ``seconds``: how long to take; ``until``: a file to wait
-for; ``kill``: die by SIGKILL as long as the file named does not exist; ``fail``: raise.
+``log``: a file to which a line is appended; ``seconds``: how long to take; ``until``: a file to
+wait for; ``kill``: die by SIGKILL as long as the file named does not exist; ``fail``: raise.
 """
 
 from __future__ import annotations

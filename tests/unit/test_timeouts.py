@@ -11,7 +11,7 @@ from taskrouting.consuming.runs import Runs
 from taskrouting.exceptions import HandlerTimeout
 from taskrouting.routing.subscriptions import Subscription
 
-#: Seconds; and how often the race is run: the exception used to escape in one of seventy.
+#: Seconds; and how often the race is run: enough for the exception to be on its way a dozen times.
 TIMEOUT, RACES = 0.001, 1000
 
 

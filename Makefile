@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-matrix lint chaos wheel clean
+.PHONY: help demo serve test test-matrix lint chaos long-run wheel clean
 .DELETE_ON_ERROR:
 
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -35,6 +35,9 @@ endif
 
 chaos: .venv/installed  ## Kill everything and check the books (BROKER=sqlite|postgres|rabbitmq|redis MINUTES=10 SEED=7 EVENTS=… KILLS=…)
 	.venv/bin/python -m benchmarks.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(KILLS),--kills $(KILLS))
+
+long-run: .venv/installed  ## Send many events through one worker and watch its memory (EVENTS=200000 BROKER=postgres|rabbitmq)
+	.venv/bin/python -m benchmarks.long_run $(if $(BROKER),--broker $(BROKER)) $(if $(EVENTS),--events $(EVENTS))
 
 lint: .venv/installed  ## ruff, mypy, import-linter, and no migration forgotten
 	.venv/bin/ruff check

@@ -12,6 +12,8 @@ from functools import partial
 from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf
+from taskrouting.consuming.retirement import Retirement
+from taskrouting.consuming.supervisor import RETIRED
 from taskrouting.consuming.worker import Worker
 from taskrouting.exceptions import ConfigurationError, TaskroutingError
 from taskrouting.publishing.relay import Relay
@@ -20,6 +22,9 @@ from taskrouting.transport import broker, store
 from taskrouting.transport.messages import OUTBOX
 
 logger = logging.getLogger("taskrouting")
+
+#: Seconds a relay has to finish its batch when the worker is done.
+LAST_BATCH = 3.0
 
 #: Seconds without anything in hand, and nothing due, after which a burst is done.
 QUIET = 1.0
@@ -36,6 +41,10 @@ class Plan:
     threads: int | None = None
     prefetch: int | None = None
     grace: timedelta | None = None
+
+    #: Messages, and bytes of resident memory, after which the process is replaced.
+    max_events: int | None = None
+    max_rss: int | None = None
 
     def prepared(self) -> Plan:
         """Check the plan before any process is started.
@@ -67,7 +76,8 @@ class _Process:
         self._relays_stop = threading.Event()
         self._failed = False
         self._broker = here = broker.current()
-        self._worker = _worker(plan, here) if plan.worker else None
+        self._retirement = Retirement(max_events=plan.max_events, max_rss=plan.max_rss)
+        self._worker = _worker(plan, here, self._retirement) if plan.worker else None
         self._relays = [Relay(here, alias) for alias in _aliases()] if plan.relay else []
 
     def run(self) -> int:
@@ -84,8 +94,10 @@ class _Process:
         finally:
             self._relays_stop.set()
         for thread in threads:
-            thread.join(timeout=conf.current().shutdown_grace.total_seconds())
-        return 1 if self._failed else 0
+            thread.join(timeout=LAST_BATCH)
+        if self._failed:
+            return 1
+        return RETIRED if self._retirement.reason else 0
 
     def _thread(self, work: Callable[[], object]) -> threading.Thread:
         """Start a thread whose failure ends the process, for the supervisor to replace."""
@@ -153,13 +165,14 @@ def _refuse_unmigrated(alias: str) -> None:
         )
 
 
-def _worker(plan: Plan, here: broker.Broker) -> Worker:
+def _worker(plan: Plan, here: broker.Broker, retirement: Retirement) -> Worker:
     return Worker(
         here,
         queues=plan.queues,
         threads=plan.threads,
         prefetch=plan.prefetch,
         grace=plan.grace,
+        retirement=retirement,
     )
 
 

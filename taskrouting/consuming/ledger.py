@@ -80,6 +80,23 @@ def bury(claim: Claim, error: dict[str, Any] | None) -> None:
     _finish(claim, state=State.DEAD, attempts=attempts, errors=_errors(claim, error))
 
 
+def bury_copy(arrival: Arrival) -> int | None:
+    """Record DEAD for the delivery whose turn ``arrival`` is, unhandled; return its number.
+
+    ``None``: it is not its turn, or the delivery is not there any more.
+    """
+    found = _deliveries().filter(
+        # Of us these say what the event says; what a stranger wrote there is merely not found.
+        event_id=_clean(str(arrival.properties.get("message_id"))),
+        source=_clean(str(arrival.properties.get("app_id"))),
+        subscription=_clean(str(arrival.subscription)),
+        token=arrival.token,
+    )
+    number: int | None = found.select_for_update().values_list("pk", flat=True).first()
+    found.update(state=State.DEAD, token=None, finished_at=Now())
+    return number
+
+
 def postpone_new(copy: Copy, worker: str) -> None:
     """Let another thread run ``copy``: claim it and put an addressed copy that is due at once."""
     claimed = claim_copy(copy, worker)

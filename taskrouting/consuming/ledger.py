@@ -27,7 +27,7 @@ from django.db.models.functions import Now
 from taskrouting import conf
 from taskrouting.exceptions import LeaseLost
 from taskrouting.transport import messages, store
-from taskrouting.transport.messages import Message
+from taskrouting.transport.messages import Arrival, Message
 
 from .claims import Claim, Copy
 from .claims import claim as claim_copy

@@ -176,6 +176,9 @@ def pass_on(arrival: Arrival, event: Event) -> None:
         delay=PASSED_ON,
     )
     store.put([copy], using=database())
+    logger.info(
+        "Event %s on queue %r is left to a worker of another release.", event.id, arrival.queue
+    )
 
 
 def keep(arrival: Arrival, reason: Reason, error: str) -> None:

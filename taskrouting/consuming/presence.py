@@ -26,6 +26,9 @@ from .models import WorkerProcess
 #: Rows of workers that have not been heard of for this long were left by processes that died.
 FORGOTTEN = timedelta(days=1)
 
+#: For how many leases a message is left to a worker that is silent: it may be very busy.
+HOPED_FOR = 3
+
 
 class Presence:
     """One worker process, as the others see it."""
@@ -65,8 +68,8 @@ class Presence:
 
 
 def wanted_elsewhere(arrival: Arrival) -> bool:
-    """Say whether a worker that is alive knows a subscription that wants ``arrival``."""
-    alive = _workers().filter(seen_at__gte=Now() - conf.current().lease)
+    """Say whether a worker that is likely alive knows a subscription that wants ``arrival``."""
+    alive = _workers().filter(seen_at__gte=Now() - HOPED_FOR * conf.current().lease)
     known = alive.values_list("subscriptions", flat=True)
     return any(_wants(each.get(arrival.queue, {}), arrival) for each in known)
 

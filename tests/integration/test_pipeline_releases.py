@@ -143,11 +143,13 @@ def test_what_no_release_wants_is_a_dead_letter_at_once(newer, changes):
 
 
 def test_a_worker_that_is_dead_is_not_waited_for(newer):
-    """Nothing circulates for ever: silent for longer than a lease, it is not counted on."""
-    silent = conf.current().lease + timedelta(seconds=1)
-    WorkerProcess.objects.update(seen_at=F("seen_at") - silent)
+    """Nothing circulates for ever: silent for longer than three leases, it is not counted on."""
     here, _ = site()
+    nearly = 3 * conf.current().lease - timedelta(seconds=30)
+    WorkerProcess.objects.update(seen_at=F("seen_at") - nearly)
+    assert delivery.deliver(ready(), here) == []
 
+    WorkerProcess.objects.update(seen_at=F("seen_at") - timedelta(seconds=31))
     delivery.deliver(ready(), here)
 
     assert DeadLetter.objects.get().reason == "unmatched"

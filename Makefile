@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-matrix lint wheel clean
+.PHONY: help demo serve test test-matrix lint chaos wheel clean
 .DELETE_ON_ERROR:
 
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -32,6 +32,9 @@ ifeq ($(PYTHON_3_13),)
 else
 	.venv-3.13/bin/pytest -m 'not browser and not faults' $(PYTEST_ARGS)
 endif
+
+chaos: .venv/installed  ## Kill everything and check the books (BROKER=sqlite|postgres|rabbitmq|redis MINUTES=10 SEED=7 EVENTS=… KILLS=…)
+	.venv/bin/python -m benchmarks.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(KILLS),--kills $(KILLS))
 
 lint: .venv/installed  ## ruff, mypy, import-linter, and no migration forgotten
 	.venv/bin/ruff check

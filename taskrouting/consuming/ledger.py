@@ -27,7 +27,7 @@ from django.db.models.functions import Now
 from taskrouting import conf
 from taskrouting.exceptions import LeaseLost
 from taskrouting.transport import messages, store
-from taskrouting.transport.messages import Arrival, Message
+from taskrouting.transport.messages import REPEAT, Arrival, Message
 
 from .claims import Claim, Copy
 from .claims import claim as claim_copy
@@ -42,7 +42,8 @@ KEPT_TRACEBACK = 10_000
 
 def lease(claim: Claim) -> Claim:
     """Commit beside the claim what will run it again if this worker falls silent."""
-    _put_copy(claim, claim.token, conf.current().lease)
+    # If it ever runs, then because a worker fell silent over it: that makes it a suspect.
+    _put_copy(claim, claim.token, conf.current().lease, headers={REPEAT: claim.crashes + 1})
     return replace(claim, leased=True)
 
 
@@ -198,9 +199,9 @@ def _postpone(claim: Claim, delay: timedelta, **values: Any) -> None:
     _put_copy(claim, token, delay)
 
 
-def _put_copy(claim: Claim, token: UUID, delay: timedelta) -> None:
+def _put_copy(claim: Claim, token: UUID, delay: timedelta, **more: Any) -> None:
     """Put a copy addressed to the claim's subscription into the store."""
-    copy = replace(message_of(claim), token=token, delay=delay)
+    copy = replace(message_of(claim), token=token, delay=delay, **more)
     store.put([copy], using=conf.current().database)
 
 

@@ -62,8 +62,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
     parser.add_argument("--rows", type=int, default=1_000_000, help="Old deliveries.")
     parser.add_argument("--events", type=int, default=60_000, help="What the worker has to do.")
-    parser.add_argument("--pairs", type=int, default=10, help="Windows of each kind.")
-    parser.add_argument("--window", type=float, default=4.0, help="Seconds of one window.")
+    parser.add_argument("--pairs", type=int, default=30, help="Windows of each kind.")
+    parser.add_argument("--window", type=float, default=2.0, help="Seconds of one window.")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -196,16 +196,16 @@ def _compare(pace: Pace, pairs: int, window: float) -> float:
     _wait_until(lambda: _handled() > 0)
     _measured(window)  # it warms up
     ratios = []
-    for _ in range(pairs):
-        pace.go.clear()
-        without = _measured(window)
-        before = pace.deleted
-        pace.go.set()
-        beside = _measured(window)
-        ratios.append(beside / without)
+    for number in range(pairs):
+        before, rates = pace.deleted, {}
+        # Either kind goes first in every other pair, for the machine's other load may rise or fall.
+        for beside in (False, True) if number % 2 else (True, False):
+            (pace.go.set if beside else pace.go.clear)()
+            rates[beside] = _measured(window)
         pruned = (pace.deleted - before) / window
+        ratios.append(rates[True] / rates[False])
         print(
-            f"{without:7.0f}/s alone {beside:7.0f}/s beside {pruned:7.0f}/s pruned "
+            f"{rates[False]:7.0f}/s alone {rates[True]:7.0f}/s beside {pruned:7.0f}/s pruned "
             f"{ratios[-1]:6.1%}",
             flush=True,
         )

@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-matrix lint chaos long-run wheel clean
+.PHONY: help demo serve test test-matrix lint chaos long-run pruning wheel clean
 .DELETE_ON_ERROR:
 
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -45,6 +45,9 @@ lint: .venv/installed  ## ruff, mypy, import-linter, and no migration forgotten
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python manage.py makemigrations --check --dry-run
+
+pruning: .venv/installed  ## How much pruning slows a loaded worker (DATABASE=postgres|sqlite)
+	.venv/bin/python -m benchmarks.pruning $(if $(DATABASE),--database $(DATABASE))
 
 wheel: .venv/installed  ## Build the wheel into dist/
 	.venv/bin/python -m build --wheel --no-isolation

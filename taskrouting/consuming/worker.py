@@ -127,6 +127,7 @@ class Worker:
             try:
                 _ask_database()
                 self._site.leases.renew()  # before anybody can take a lease for lapsed
+                self._presence.beat()  # before a binding of ours reaches a worker of older code
                 with receiving.receiver(self._broker) as receiver:
                     self._broker.declare(receiver.connection, topology.current())
                     self._consume(receiver)

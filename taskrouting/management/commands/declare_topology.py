@@ -8,7 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from taskrouting import operators
 from taskrouting.exceptions import TaskroutingError
+from taskrouting.management import operator
 from taskrouting.routing import topology
 from taskrouting.transport import broker, inspection
 from taskrouting.transport.inspection import Drift, shown
@@ -50,7 +52,9 @@ class Command(BaseCommand):
                     here.declare(connection, wanted)
                 found = inspection.drift(here, connection, wanted)
                 if prune:
-                    inspection.unbind(here, connection, wanted.exchange, found.left_over)
+                    operators.unbind(
+                        here, connection, wanted.exchange, found.left_over, actor=operator.name()
+                    )
         except TaskroutingError as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:

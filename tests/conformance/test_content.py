@@ -13,7 +13,7 @@ from taskrouting.events import Event
 from taskrouting.models import DeadLetter
 from taskrouting.transport.messages import Arrival
 from tests.conformance.installation import Installation, identities
-from tests.conformance.places import SQS
+from tests.conformance.places import QUORUM, SQS
 
 #: Almost what ``MAX_MESSAGE_BYTES`` allows by default.
 LARGE = 1_000_000
@@ -187,3 +187,17 @@ def test_what_cannot_be_unpacked_is_delivered_as_it_is(
         delivery.decode(broken)
     assert undeliverable.value.reason == "undecodable"
     assert identities([whole]) == [fence.id]
+
+
+@pytest.mark.parametrize("place", [QUORUM], indirect=True)
+@pytest.mark.parametrize("codec", ["punycode", "utf-16", "hex", "no such thing"])
+def test_no_sender_chooses_a_codec(installation: Installation, codec: str) -> None:
+    """The body stays bytes: decoding as the sender says may take time with the square of them."""
+    queue = installation.queue("video.#")
+    installation.declare()
+    with installation.kombu() as connection:
+        Producer(connection).publish(
+            b"bcher-kva", routing_key=queue, content_type="text/x", content_encoding=codec
+        )
+
+    assert received(installation, queue)[0].body == b"bcher-kva"

@@ -127,7 +127,8 @@ def _handle(payload: Any, queue: str) -> dict[str, Any]:
     try:
         _examine(payload)
     except BROKEN:
-        tag, info = str(uuid4()), {}
+        tag: Any = str(uuid4())
+        info: dict[str, Any] = {}
     else:
         tag = payload["properties"]["delivery_tag"]
         info = payload["properties"].get("delivery_info") or {}

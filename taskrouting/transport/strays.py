@@ -93,8 +93,7 @@ def _examine(payload: Any) -> None:
              info.get("exchange"), info.get("routing_key")]  # fmt: skip
     if not all(isinstance(text, str | None) for text in texts):
         raise TypeError("an attribute that is no text")
-    if not isinstance(properties["delivery_tag"], str | int):
-        raise TypeError("a delivery tag that is none")
+    properties["delivery_tag"].encode()  # a tag that is no text, or none that can be sent back
     if not isinstance(payload.get("body"), str | bytes | None):
         raise TypeError("a body that is neither text nor bytes")
     if json_text.is_deeper(payload):

@@ -61,6 +61,8 @@ STRAYS = [
     with_property(delivery_info="here"),
     with_property(delivery_info={"exchange": 7, "routing_key": ["a"]}),
     with_property(delivery_tag=["a"]),
+    with_property(delivery_tag=False),  # Redis keeps it with what is not settled
+    with_property(delivery_tag="\ud800"),
 ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from time import process_time
 
 import pytest
@@ -14,10 +15,12 @@ from hypothesis import HealthCheck, example, given, settings
 
 from taskrouting import Batch, subscribe
 from taskrouting.routing.subscriptions import registry
-from tests.fuzzing import door, strange
+from tests.fuzzing import door, strange, written
 from tests.integration.copies import arrival
 
 pytestmark = [pytest.mark.django_db]
+
+CASES = sorted((Path(__file__).parent / "cases").iterdir())
 
 # Each example empties the tables first.
 many = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -121,3 +124,9 @@ def test_nothing_beside_the_body_needs_more_time_than_its_size(beside):
     door.deliver(arrival(b"{}", **beside))
 
     assert process_time() - began < 20
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_what_was_found_once_is_found_no_more(case):
+    """Messages that a fuzzer begins with, and those it has stumbled over."""
+    door.deliver(written.arrival(case.read_bytes()))

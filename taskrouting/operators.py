@@ -43,9 +43,8 @@ logger = logging.getLogger("taskrouting.operators")
 REDRIVEN = "taskrouting.operator.redriven"
 DISCARDED = "taskrouting.operator.discarded"
 
-#: Headers that are not true of the copy that is put back: what a broker did with the first one,
-#: and that the body was compressed, which it is not any more.
-STALE_HEADERS = {"compression", "x-death", "x-delivery-count"}
+#: Headers that are not true of the copy that is put back: what a broker did with the first one.
+STALE_HEADERS = {"x-death", "x-delivery-count"}
 STALE_BEGINNINGS = ("x-first-death-", "x-last-death-")
 
 

@@ -33,9 +33,8 @@ def compression_is_known(settings: conf.Settings) -> Iterator[CheckMessage]:
     """E004: the relay could not compress the first message."""
     if settings.compression and not codecs.is_compression(settings.compression):
         yield Error(
-            f"TASKROUTING['COMPRESSION'] is {settings.compression!r}; no such compression is "
-            "installed.",
-            hint="'gzip', 'bzip2' and 'lzma' come with Python.",
+            f"TASKROUTING['COMPRESSION'] is {settings.compression!r}, which is none that we read.",
+            hint="'gzip', 'bzip2' and 'lzma' can be unpacked within bounds.",
             id="taskrouting.E004",
         )
 
@@ -60,6 +59,18 @@ def serializers_run_no_code(settings: conf.Settings) -> Iterator[CheckMessage]:
             "code in the workers.",
             hint="Let the sender write JSON and remove it from ACCEPT.",
             id="taskrouting.W006",
+        )
+
+
+@check
+def serializers_do_not_repeat(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """W013: a message could keep a worker busy for longer than its size suggests."""
+    for name in codecs.serializers_that_repeat(settings.accept):
+        yield Warning(
+            f"TASKROUTING['ACCEPT'] names {name!r}, which is read hundreds of times slower "
+            "than JSON, and in which few bytes can stand for very many values.",
+            hint="Let the sender write JSON and remove it from ACCEPT.",
+            id="taskrouting.W013",
         )
 
 

@@ -26,6 +26,9 @@ EXCHANGE = "x-taskrouting-exchange"
 RELAYED_AT = "x-taskrouting-relayed-at"
 REPEAT = "x-taskrouting-repeat"
 
+#: Kombu's header for how a body is compressed.
+COMPRESSION = "compression"
+
 #: The row that is kept until the message has been received.
 ROW = "x-taskrouting-row"
 OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, ROW)
@@ -105,19 +108,15 @@ def address(
 
     A token that is no UUID (a foreign header of the same name) is no token.
     """
-    subscription = headers.get(SUBSCRIPTION)
+    texts = {name: value for name, value in headers.items() if isinstance(value, str)}
+    subscription = texts.get(SUBSCRIPTION)
     try:
-        token = UUID(str(headers[TOKEN])) if TOKEN in headers else None
+        token = UUID(texts[TOKEN]) if TOKEN in texts else None
     except ValueError:
         token = None
-    if not isinstance(subscription, str) or token is None:
+    if subscription is None or token is None:
         subscription = token = None
-    return (
-        str(headers.get(EXCHANGE, exchange)),
-        str(headers.get(ROUTING_KEY, routing_key)),
-        subscription,
-        token,
-    )
+    return texts.get(EXCHANGE, exchange), texts.get(ROUTING_KEY, routing_key), subscription, token
 
 
 def of_event(

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from json import JSONDecodeError
 from typing import Any
 
-from kombu import Connection, Consumer, Queue, serialization
-from kombu.exceptions import ContentDisallowed, DecodeError
-
-from taskrouting.exceptions import InvalidEnvelope, NotAccepted
+from kombu import Connection, Consumer, Queue
 
 from . import strays
 from .broker import Broker
@@ -57,14 +53,13 @@ class Receiver:
         for name, prefetch in queues.items():
             channel = self.connection.channel()
             channel.basic_qos(0, prefetch, False)
-            if not self._broker.can.routes:
-                channel.Message = strays.tolerant(channel.Message, name)
+            strays.tolerate(channel, name)
             on_message = self._receive(name, deliver)
             consumer = Consumer(
                 channel,
                 queues=[Queue(name, channel=channel, no_declare=True)],
                 on_message=on_message,
-                # Broken compression is found before on_message; its bytes become a dead letter.
+                # Text that is none is found before on_message; its bytes become a dead letter.
                 on_decode_error=partial(_undecoded, on_message),
                 auto_declare=False,
             )
@@ -80,8 +75,11 @@ class Receiver:
                 self.connection.drain_events(timeout=seconds)
             except TimeoutError:
                 return False
-            except JSONDecodeError as error:
-                self._deliver(strays.arrival_of(error, self._only_queue()))
+            except Exception as error:
+                unread = strays.unread(error)
+                if unread is None:
+                    raise
+                self._deliver(strays.arrival_of(unread, self._only_queue()))
             return True
 
     def acknowledge(self, arrival: Arrival) -> None:
@@ -194,27 +192,6 @@ def arrival_of(claimed: Claimed, queue: str) -> Arrival:
     )
 
 
-def deserialize(arrival: Arrival, accept: Sequence[str]) -> Any:
-    """Read a body in a serializer of Kombu's that ``accept`` names.
-
-    Raises NotAccepted for a content type it does not name, InvalidEnvelope for broken bytes.
-    """
-    try:
-        return serialization.loads(
-            arrival.body,
-            arrival.content_type,
-            arrival.content_encoding or "utf-8",
-            accept=serialization.prepare_accept_content(accept),
-            force=False,
-        )
-    except ContentDisallowed as error:
-        raise NotAccepted(
-            f"Content type {arrival.content_type!r} is not in TASKROUTING['ACCEPT'] {list(accept)}."
-        ) from error
-    except DecodeError as error:
-        raise InvalidEnvelope(f"Not readable as {arrival.content_type}: {error}") from error
-
-
 def _undecoded(on_message: Callable[[Any], None], message: Any, error: Exception) -> None:
     on_message(message)
 
@@ -268,11 +245,6 @@ def _times_received(info: Mapping[str, Any]) -> int:
 
 
 def _body(message: Any) -> bytes:
-    """Return the bytes as sent; py-amqp has decoded what called itself text."""
-    body = message.body
-    if not isinstance(body, str):
-        return bytes(body or b"")
-    try:
-        return body.encode(message.content_encoding or "utf-8", "surrogatepass")
-    except (LookupError, ValueError):  # a content encoding that is no charset, or an odd one
-        return body.encode("utf-8", "surrogatepass")
+    """Return the bytes as sent, also of what Kombu found to be text that is none."""
+    body = message.body or b""
+    return body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)

@@ -22,7 +22,7 @@ from taskrouting.exceptions import BrokerUnavailable
 
 from .broker import Broker
 from .confirms import MARK, Confirms, Fate
-from .messages import OUTBOX, RELAYED_AT, Message
+from .messages import COMPRESSION, OUTBOX, RELAYED_AT, Message
 
 #: Seconds to wait for the confirms of a batch.
 CONFIRM_TIMEOUT = 15.0
@@ -156,6 +156,8 @@ def _sqs_code(error: Exception) -> object:
 def _sent(message: Message, compression: str | None) -> dict[str, Any]:
     """What ``Producer.publish`` takes of a message, whatever its address."""
     headers = {**message.wire_headers, RELAYED_AT: datetime.now(UTC).isoformat()}
+    if COMPRESSION in headers:
+        compression = None  # what is redriven as it came is packed already
     return {
         **message.properties,
         "body": message.body,

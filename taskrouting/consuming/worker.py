@@ -172,9 +172,6 @@ class Worker:
     def _take(self, arrival: Arrival) -> None:
         """Hand one message to the pool, or collect it for its batch."""
         subscription = self._batched.get(arrival.queue)
-        if not arrival.generation:
-            delivery.deliver(arrival, self._site)  # the broker has no copy to fall back on
-            return
         if subscription is None:
             self._pools[0].submit([arrival], lambda: delivery.deliver(arrival, self._site))
             return
@@ -221,7 +218,7 @@ class Worker:
         waiting = self._pools[0].withdraw(PATIENCE)
         for arrival in waiting:
             receiver.hand_back(arrival)
-        receiver.pause({arrival.queue for arrival in waiting if arrival.generation})
+        receiver.pause({arrival.queue for arrival in waiting})
         if self._pools[0].free:
             receiver.resume()
 

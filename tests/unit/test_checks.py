@@ -74,6 +74,7 @@ def test_settings_that_cannot_be_read_are_one_message(configure, value, text):
         ({"DATABASE": "nope"}, "E006", "'DATABASE'] names the database 'nope'; DATABASES has"),
         ({"OUTBOX_DATABASES": ["default", "gone"]}, "E006", "names the database 'gone'"),
         ({"SOURCE": "a" * 256}, "E016", "256 characters long"),
+        ({"SOURCE": "😀" * 200}, "E016", "source: 800 bytes long in UTF-8, and AMQP takes"),
         ({"SOURCE": "a\x00"}, "E016", "cannot be the source of an event: "),
         ({"AUDIT": {"exclude": ["a" * 256]}}, "E011", "TASKROUTING['AUDIT']['exclude']: The pat"),
         ({"LEASE": 2, "DATABASE": "other"}, "W005", "'LEASE'] is 2 seconds; a worker that is"),

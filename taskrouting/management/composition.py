@@ -13,7 +13,8 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf
 from taskrouting.consuming.worker import Worker
-from taskrouting.exceptions import ConfigurationError, TaskroutingError
+from taskrouting.exceptions import TaskroutingError
+from taskrouting.management.base import aliases, refuse_unmigrated
 from taskrouting.publishing.relay import Relay
 from taskrouting.routing import topology
 from taskrouting.transport import broker, store
@@ -43,8 +44,7 @@ class Plan:
         Raises ConfigurationError for a wrong setting, an unknown queue, or missing tables.
         """
         broker.current()
-        for alias in _aliases():
-            _refuse_unmigrated(alias)
+        refuse_unmigrated()
         self.queue_names()
         return self
 
@@ -68,7 +68,7 @@ class _Process:
         self._failed = False
         self._broker = here = broker.current()
         self._worker = _worker(plan, here) if plan.worker else None
-        self._relays = [Relay(here, alias) for alias in _aliases()] if plan.relay else []
+        self._relays = [Relay(here, alias) for alias in aliases()] if plan.relay else []
 
     def run(self) -> int:
         threads = [self._thread(partial(each.run, self._relays_stop)) for each in self._relays]
@@ -134,23 +134,10 @@ class _Process:
         embedded = self._broker.can.embedded
         ours: list[tuple[str, list[str] | None]] = []
         if self._relays:
-            ours += [(alias, [OUTBOX] if embedded else None) for alias in _aliases()]
+            ours += [(alias, [OUTBOX] if embedded else None) for alias in aliases()]
         if self._worker is not None and embedded:
             ours.append((central, self._plan.queue_names()))
         return ours
-
-
-def _refuse_unmigrated(alias: str) -> None:
-    """Look once for our tables; a database that is away is waited for later."""
-    try:
-        tables = connections[alias].introspection.table_names()
-    except (DatabaseError, InterfaceError):
-        return
-    if store.TABLE not in tables:
-        command = "migrate" if alias == "default" else f"migrate --database {alias}"
-        raise ConfigurationError(
-            f"The tables of taskrouting are not in database {alias!r}. Run: manage.py {command}"
-        )
 
 
 def _worker(plan: Plan, here: broker.Broker) -> Worker:
@@ -161,12 +148,6 @@ def _worker(plan: Plan, here: broker.Broker) -> Worker:
         prefetch=plan.prefetch,
         grace=plan.grace,
     )
-
-
-def _aliases() -> list[str]:
-    """The databases whose outbox is emptied; retries and leases live in the central one."""
-    settings = conf.current()
-    return list(dict.fromkeys([settings.database, *settings.outbox_databases]))
 
 
 def talk() -> None:

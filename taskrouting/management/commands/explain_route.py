@@ -6,16 +6,13 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
-
 from taskrouting import catalog
 from taskrouting.catalog import Route, Stop
-from taskrouting.exceptions import TaskroutingError
+from taskrouting.management.base import RouterCommand
 from taskrouting.routing.subscriptions import Subscription
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py explain_route``."""
 
     help = "Say which bindings match a routing key, which queues that is, and what runs there."
@@ -27,14 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, key: str, json: bool, **options: Any) -> None:
         """Explain; an event that nobody wants is an answer, not an error."""
-        try:
-            route = catalog.explain(key)
-        except TaskroutingError as error:
-            raise CommandError(str(error)) from error
-        except DatabaseError as error:
-            raise CommandError(
-                f"The bindings could not be read: {str(error).strip()}. Run migrate?"
-            ) from error
+        route = catalog.explain(key)
         self.stdout.write(_as_json(route) if json else _as_text(route))
 
 

@@ -6,16 +6,17 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from taskrouting.consuming import pruning as deliveries
 from taskrouting.dead_letters import pruning as dead_letters
+from taskrouting.management.base import RouterCommand
 
 #: A century; more is a slip of the hand, and further back than databases count.
 MOST_DAYS = 36_500
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py prune_router_history``."""
 
     help = (

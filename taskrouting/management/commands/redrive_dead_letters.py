@@ -5,18 +5,19 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from taskrouting import conf, operators
 from taskrouting.exceptions import TaskroutingError
 from taskrouting.management import operator
+from taskrouting.management.base import RouterCommand
 from taskrouting.models import DeadLetter
 
 NOTE = "redrive_dead_letters"
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py redrive_dead_letters``."""
 
     help = "Send open dead letters round again: each to its own queue and subscription only."

@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-matrix fuzz lint wheel clean
+.PHONY: help demo serve test test-matrix fuzz chaos lint wheel clean
 .DELETE_ON_ERROR:
 
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -37,6 +37,9 @@ SECONDS = 60
 fuzz: .venv-fuzz/installed  ## Look for messages that break the door (SECONDS=60); what is found goes to var/fuzz
 	@mkdir -p var/fuzz/corpus
 	.venv-fuzz/bin/python -m tests.fuzzing.fuzz var/fuzz/corpus tests/fuzzing/cases -artifact_prefix=var/fuzz/ -max_total_time=$(SECONDS) -max_len=65536 -timeout=20
+
+chaos: .venv/installed  ## Kill everything and check the books (BROKER=sqlite|postgres|rabbitmq|redis MINUTES=10 SEED=7 EVENTS=… KILLS=…)
+	.venv/bin/python -m benchmarks.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(KILLS),--kills $(KILLS))
 
 lint: .venv/installed  ## ruff, mypy, import-linter, and no migration forgotten
 	.venv/bin/ruff check

@@ -37,6 +37,9 @@ OVERTIME = 5.0
 
 STOPPED_BY_FORCE = 130
 
+#: Seconds within which several signals are one wish: ``timeout`` signals the child and its group.
+ONE_WISH = 0.5
+
 #: The signals that ask us to stop.
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -51,6 +54,7 @@ class Supervisor:
         self._burst = burst
         self._children: dict[ForkProcess, float] = {}
         self._signals = 0
+        self._asked_at = 0.0
         self._pause = FIRST_PAUSE
         self._lifeline = os.pipe()
 
@@ -158,4 +162,6 @@ class Supervisor:
         stop.set()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
+        if not self._signals or time.monotonic() - self._asked_at > ONE_WISH:
+            self._signals += 1
+            self._asked_at = time.monotonic()

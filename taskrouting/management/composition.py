@@ -12,8 +12,9 @@ from functools import partial
 from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf
+from taskrouting.consuming.supervisor import HOPELESS
 from taskrouting.consuming.worker import Worker
-from taskrouting.exceptions import TaskroutingError
+from taskrouting.exceptions import ConfigurationError, TaskroutingError, TopologyConflict
 from taskrouting.management.base import aliases, refuse_unmigrated
 from taskrouting.publishing.relay import Relay
 from taskrouting.routing import topology
@@ -21,6 +22,9 @@ from taskrouting.transport import broker, store
 from taskrouting.transport.messages import OUTBOX
 
 logger = logging.getLogger("taskrouting")
+
+#: What would be the same for every process: nobody is started in the place of one that met it.
+LASTING = (ConfigurationError, TopologyConflict)
 
 #: Seconds without anything in hand, and nothing due, after which a burst is done.
 QUIET = 1.0
@@ -65,7 +69,8 @@ class _Process:
         self._plan = plan
         self._stop = stop
         self._relays_stop = threading.Event()
-        self._failed = False
+        self._code = 0
+        self._lock = threading.Lock()
         self._broker = here = broker.current()
         self._worker = _worker(plan, here) if plan.worker else None
         self._relays = [Relay(here, alias) for alias in aliases()] if plan.relay else []
@@ -85,7 +90,7 @@ class _Process:
             self._relays_stop.set()
         for thread in threads:
             thread.join(timeout=conf.current().shutdown_grace.total_seconds())
-        return 1 if self._failed else 0
+        return self._code
 
     def _thread(self, work: Callable[[], object]) -> threading.Thread:
         """Start a thread whose failure ends the process, for the supervisor to replace."""
@@ -101,12 +106,13 @@ class _Process:
         return thread
 
     def _fail(self, error: Exception) -> None:
-        """End the process over an error; one of our own says what to do in a sentence."""
-        if isinstance(error, TaskroutingError):
-            logger.error("%s", error)
-        else:
-            logger.exception("This worker process failed.", exc_info=error)
-        self._failed = True
+        """End the process over an error; one of our own says what to do in a sentence, once."""
+        with self._lock:
+            if not isinstance(error, TaskroutingError):
+                logger.exception("This worker process failed.", exc_info=error)
+            elif not self._code:
+                logger.error("%s", error)
+            self._code = HOPELESS if isinstance(error, LASTING) else 1
         self._stop.set()
 
     def _end_when_quiet(self) -> None:

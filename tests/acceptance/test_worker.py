@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group
+from kombu import Connection, Exchange
 
 from taskrouting import publish, publish_many
 from taskrouting.models import AuditLog, DeadLetter, Delivery, Message, WorkerProcess
@@ -270,3 +271,18 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_conflict_on_the_broker_ends_the_command(tmp_path, empty_rabbitmq_url):
+    """Nobody started in its place would fare better: a sentence, and an exit code that is seen."""
+    with Connection(empty_rabbitmq_url) as connection:
+        Exchange("events", type="fanout", channel=connection).declare()
+
+    options = {"BROKER_URL": empty_rabbitmq_url}
+    with processes.worker(tmp_path, "--processes", "2", **options) as worker:
+        assert worker.wait() == 1, worker.printed()
+
+    said = worker.printed()
+    assert 1 <= said.count("Exchange 'events' exists on") <= 2, said  # each process says it once
+    assert "replacing it" not in said
+    assert "Traceback" not in said

@@ -40,8 +40,14 @@ class Outage:
         self._faults = min(self._faults + 1, 10)
         delay = timedelta(seconds=random.uniform(most / 2, most))  # noqa: S311  # no secret
         away = timedelta(seconds=time.monotonic() - self._since)
-        carries = {"where": self._where, "error": error, "away": away, "retry_in": delay}
-        signals.emit(signals.fault_noticed, Outage, **carries)
+        signals.emit(
+            signals.fault_noticed,
+            Outage,
+            where=self._where,
+            error=error,
+            away=away,
+            retry_in=delay,
+        )
         return delay
 
     def over(self) -> None:

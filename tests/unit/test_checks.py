@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from django import conf as django_conf
+from django.contrib.auth.models import User
 
-from taskrouting import Batch, conf
+from taskrouting import Batch, conf, publishes
 from taskrouting.checks import databases
+from taskrouting.publishing import declarations
 from taskrouting.routing.subscriptions import Registry, registry, subscribe
 from taskrouting.transport import messages
 from tests.unit.checking import found, messages_found, said
@@ -161,6 +163,21 @@ def test_a_wildcard_inside_a_word_is_pointed_out(subscriptions):
     subscribe("vid*.upload", "ok.*", queue="q", name="hopeful")(lambda event: None)
 
     assert "Subscription 'hopeful': the pattern 'vid*.upload' holds the word 'vid*'" in said()
+
+
+@pytest.mark.parametrize("key", ["user.#", "user.*.{username}"])
+def test_a_pattern_in_the_place_of_a_routing_key_is_told(key):
+    """AMQP would take it, and nobody would receive what was meant."""
+
+    @publishes(User, created=key)
+    def user_data(user):
+        return {}
+
+    try:
+        assert f"the routing key '{key}' holds the word '{key[5]}'" in said()
+        assert "W015" in found()
+    finally:
+        declarations.registry.remove(user_data)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from taskrouting import catalog
+from taskrouting import catalog, topics
 from taskrouting.catalog import Route, Stop
 from taskrouting.management.base import RouterCommand
 from taskrouting.routing.subscriptions import Subscription
@@ -35,9 +35,13 @@ def _as_json(route: Route) -> str:
 def _as_text(route: Route) -> str:
     """Draw the route as a tree."""
     head = f"{route.routing_key} on exchange {route.exchange}"
-    if not route.stops:
-        return f"{head}: nobody wants it, no binding matches."
-    return "\n".join([head, *(line for stop in route.stops for line in _lines(stop))])
+    lines = [line for stop in route.stops for line in _lines(stop)]
+    if not lines:
+        head += ": nobody wants it, no binding matches."
+    if words := topics.wildcards(route.routing_key):
+        lines.append(f"In a routing key {words[0]!r} is a word like any other; name a key that is "
+                     "published.")  # fmt: skip
+    return "\n".join([head, *lines])
 
 
 def _lines(stop: Stop) -> list[str]:

@@ -18,7 +18,7 @@ help:  ## Say what can be run (this)
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: .venv/installed  ## Upload a real video and follow it to the audit log (VIDEO=path, BROKER_URL=…, DATABASE_URL=…)
-	@.venv/bin/python manage.py demo $(if $(VIDEO),--video '$(VIDEO)')
+	@.venv/bin/python manage.py demo $${VIDEO:+--video "$$VIDEO"}
 
 serve: .venv/installed  ## The example site, with a worker beside it
 	@.venv/bin/python manage.py serve

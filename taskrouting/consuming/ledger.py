@@ -27,7 +27,7 @@ from django.db.models.functions import Now
 from taskrouting import conf
 from taskrouting.exceptions import LeaseLost
 from taskrouting.transport import messages, store
-from taskrouting.transport.messages import REPEAT, Message
+from taskrouting.transport.messages import REPEAT, Arrival, Message
 
 from .claims import Claim, Copy
 from .claims import claim as claim_copy
@@ -79,6 +79,23 @@ def bury(claim: Claim, error: dict[str, Any] | None) -> None:
     """Record DEAD; the dead letter is kept by the caller, in the same transaction."""
     attempts = claim.attempts if error is None else claim.attempt
     _finish(claim, state=State.DEAD, attempts=attempts, errors=_errors(claim, error))
+
+
+def bury_copy(arrival: Arrival) -> int | None:
+    """Record DEAD for the delivery whose turn ``arrival`` is, unhandled; return its number.
+
+    ``None``: it is not its turn, or the delivery is not there any more.
+    """
+    found = _deliveries().filter(
+        # Of us these say what the event says; what a stranger wrote there is merely not found.
+        event_id=_clean(str(arrival.properties.get("message_id"))),
+        source=_clean(str(arrival.properties.get("app_id"))),
+        subscription=_clean(str(arrival.subscription)),
+        token=arrival.token,
+    )
+    number: int | None = found.select_for_update().values_list("pk", flat=True).first()
+    found.update(state=State.DEAD, token=None, finished_at=Now())
+    return number
 
 
 def postpone_new(copy: Copy, worker: str) -> None:

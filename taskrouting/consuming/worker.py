@@ -127,6 +127,7 @@ class Worker:
             try:
                 _ask_database()
                 self._site.leases.renew()  # before anybody can take a lease for lapsed
+                self._presence.beat()  # before a binding of ours reaches a worker of older code
                 with receiving.receiver(self._broker) as receiver:
                     self._broker.declare(receiver.connection, topology.current())
                     self._consume(receiver)
@@ -179,9 +180,7 @@ class Worker:
         """Hand one message to the pool, or collect it for its batch."""
         if self._stop.is_set() and arrival.generation:
             return  # it came at the last moment, and goes back unsettled
-        if not arrival.generation:
-            delivery.deliver(arrival, self._site)  # the broker has no copy to fall back on
-        elif arrival.queue in self._collector.batches:
+        if arrival.queue in self._collector.batches:
             self._collector.add(arrival)
         else:
             self._pools[0].submit([arrival], lambda: delivery.deliver(arrival, self._site))
@@ -215,7 +214,7 @@ class Worker:
         waiting = self._pools[0].withdraw(PATIENCE)
         for arrival in waiting:
             receiver.hand_back(arrival)
-        receiver.pause({arrival.queue for arrival in waiting if arrival.generation})
+        receiver.pause({arrival.queue for arrival in waiting})
         if self._pools[0].free:
             receiver.resume()
 

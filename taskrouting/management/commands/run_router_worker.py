@@ -6,18 +6,16 @@ from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from taskrouting import conf
 from taskrouting.consuming.supervisor import Supervisor
-from taskrouting.exceptions import ConfigurationError
+from taskrouting.management.base import RouterCommand
 from taskrouting.management.composition import Plan, talk
 
 #: What the letter behind a size stands for.
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py run_router_worker``."""
 
     help = "Consume queues and run the subscribed handlers; relay the outbox beside it."
@@ -74,11 +72,8 @@ class Command(BaseCommand):
             max_events=options["max_events"],
             max_rss=options["max_rss"],
         )
-        try:
-            names = plan.prepared().queue_names()
-            patience = conf.current().shutdown_grace if grace is None else grace
-        except ConfigurationError as error:
-            raise CommandError(str(error)) from error
+        names = plan.prepared().queue_names()
+        patience = conf.current().shutdown_grace if grace is None else grace
         talk()
         self.stdout.write(f"Consuming {', '.join(names) or 'nothing'}. Stop with Ctrl-C.")
         self.stdout.flush()

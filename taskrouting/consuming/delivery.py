@@ -26,8 +26,8 @@ from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from taskrouting.routing.subscriptions import Subscription, registry
-from taskrouting.transport import codecs, store
-from taskrouting.transport.messages import RELAYED_AT, ROW, Arrival
+from taskrouting.transport import codecs, signing, store
+from taskrouting.transport.messages import RELAYED_AT, Arrival
 
 from . import faults, ledger
 from .attempts import Attempt
@@ -44,10 +44,6 @@ RELAYED_TIME = "relayedtime"
 
 #: What the relay writes: an ISO 8601 instant. The header may be anybody's.
 RELAYED_AT_TEXT = re.compile(r"[0-9T:.+-]{19,40}")
-
-
-#: How many times as large as MAX_MESSAGE_BYTES a copy that we made ourselves may be.
-GROWTH = 8
 
 
 class Undeliverable(Exception):
@@ -98,8 +94,9 @@ def _deliver(arrival: Arrival, site: Site) -> list[Outcome]:
 
 def keep_given_up(arrival: Arrival, site: Site) -> None:
     """Keep a message that the broker itself gave up on, under the queue where that happened."""
-    home = str(arrival.headers.get("x-first-death-queue") or arrival.queue)
-    why = arrival.headers.get("x-first-death-reason", "unknown")
+    noted = {name: text for name, text in arrival.headers.items() if isinstance(text, str)}
+    home = noted.get("x-first-death-queue") or arrival.queue
+    why = noted.get("x-first-death-reason", "unknown")
     text = f"The broker gave up on it in queue {home!r}; reason: {why}."
     letter = replace(arrival, queue=home)
     faults.resolutely(lambda: records.keep_arrival(letter, Reason.BROKER, text))
@@ -120,8 +117,7 @@ def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription
 def decode(arrival: Arrival) -> Event:
     """Read the event. Raises Undeliverable for bytes that are none."""
     settings = conf.current()
-    # A copy of ours has grown: bytes are base64, numbers stand in full, the relay's time is added.
-    limit = settings.max_message_bytes * (GROWTH if arrival.token else 1)
+    limit = codecs.limit(arrival)
     if len(arrival.body) > limit:
         raise Undeliverable(
             Reason.UNDECODABLE,
@@ -133,6 +129,7 @@ def decode(arrival: Arrival) -> Event:
         raise Undeliverable(Reason.UNDECODABLE, "The routing key is over 255 characters long.")
     try:
         whole = replace(arrival, body=codecs.unpacked(arrival, limit))
+        signing.verify(whole)
         return _decoded(whole, settings)
     except NotAccepted as error:
         raise Undeliverable(Reason.NOT_ACCEPTED, str(error)) from error
@@ -196,8 +193,8 @@ def settle(arrival: Arrival, site: Site) -> None:
 
     A row that cannot go now is sent again; its copy is a duplicate, and lets the row go then.
     """
-    row = arrival.headers.get(ROW)
-    if site.kept and isinstance(row, int):
+    row = signing.row_of(arrival) if site.kept else None
+    if row is not None:
         try:
             faults.resolutely(lambda: store.received(row, arrival.queue, using=database()))
         except faults.DatabaseAway as error:

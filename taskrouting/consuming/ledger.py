@@ -26,7 +26,7 @@ from django.db.models.functions import Now
 
 from taskrouting import conf
 from taskrouting.exceptions import LeaseLost
-from taskrouting.transport import messages, store
+from taskrouting.transport import messages, signing, store
 from taskrouting.transport.messages import Message
 
 from .claims import Claim, Copy
@@ -98,7 +98,8 @@ def redrive(delivery: Delivery, message: Message) -> bool:
         state=State.PENDING, token=token, attempts=0, crashes=0, finished_at=None, result=None
     )
     if revived:
-        store.put([replace(message, token=token)], using=conf.current().database)
+        copy = signing.signed(replace(message, token=token))
+        store.put([copy], using=conf.current().database)
     return bool(revived)
 
 
@@ -183,7 +184,7 @@ def _postpone(claim: Claim, delay: timedelta, **values: Any) -> None:
 
 def _put_copy(claim: Claim, token: UUID, delay: timedelta) -> None:
     """Put a copy addressed to the claim's subscription into the store."""
-    copy = replace(message_of(claim), token=token, delay=delay)
+    copy = signing.signed(replace(message_of(claim), token=token, delay=delay))
     store.put([copy], using=conf.current().database)
 
 

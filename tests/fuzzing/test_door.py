@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 
 from taskrouting import Batch, subscribe
 from taskrouting.routing.subscriptions import registry
+from taskrouting.transport import messages
 from tests.fuzzing import door, strange, written
 from tests.integration.copies import arrival
 
@@ -36,10 +37,18 @@ def subscribed(subscriptions):
 @many
 @given(strange.arrivals())
 @example(arrival(b"{}", routing_key="video.\ud800"))
+@example(arrival(b"{}", headers={"x-taskrouting-row": 10**30}))
 @example(arrival(b"\xef\xbb\xbf{}"))
 def test_whatever_arrives_is_handled_or_kept(came):
     """No exception leaves the loop; what is no event is a dead letter with its bytes."""
     door.deliver(came)
+
+
+@many
+@given(strange.arrivals())
+def test_whatever_the_broker_gave_up_on_is_kept(came):
+    """Nobody reads it, so nothing about it can be wrong."""
+    door.give_up(came)
 
 
 @many
@@ -65,10 +74,11 @@ def inside(depth: int) -> list[object]:
 @pytest.mark.parametrize("place", ["headers", "properties"])
 def test_what_is_nested_deeply_beside_the_body_is_handled_or_kept(place, depth):
     """Whatever walks headers and properties stops before Python does."""
-    names = ("deep", "message_id", "ce-specversion", "x-taskrouting-token", "compression")
+    names = (*messages.OURS, "message_id", "ce-specversion", "compression", "x-first-death-queue")
 
     for name in names:
         door.deliver(arrival(b"{}", **{place: {name: inside(depth)}}))
+        door.give_up(arrival(b"{}", **{place: {name: inside(depth)}}))
 
 
 #: A megabyte of each kind of trouble; what needs more than linear time needs minutes for it.

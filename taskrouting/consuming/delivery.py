@@ -20,7 +20,7 @@ from typing import Any
 
 from django.db import transaction
 
-from taskrouting import conf, events, json_text
+from taskrouting import conf, events, json_text, masking
 from taskrouting.dead_letters import records
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.events import Event
@@ -73,8 +73,8 @@ def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
 
 def keep_indigestible(arrival: Arrival, error: Exception, site: Site) -> None:
     """Keep a message over which we stumbled ourselves, with the traceback, and go on."""
-    logger.exception("A message of queue %r could not be handled at all.", arrival.queue)
-    text = "".join(traceback.format_exception(error))
+    text = masking.hidden_in_text("".join(traceback.format_exception(error)))
+    logger.error("A message of queue %r could not be handled at all.\n%s", arrival.queue, text)
     faults.resolutely(lambda: records.keep_arrival(arrival, Reason.UNDECODABLE, text))
     settle(arrival, site)
 
@@ -108,7 +108,7 @@ def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription
     try:
         return _with_relay_time(decode(arrival), arrival), match(arrival)
     except Undeliverable as error:
-        reason, text = error.reason, str(error)
+        reason, text = error.reason, masking.hidden_in_text(str(error))
         faults.resolutely(lambda: records.keep_arrival(arrival, reason, text))
         settle(arrival, site)
         return None
@@ -128,7 +128,7 @@ def decode(arrival: Arrival) -> Event:
     if len(arrival.routing_key) > events.MAX_LENGTH:
         raise Undeliverable(Reason.UNDECODABLE, "The routing key is over 255 characters long.")
     try:
-        whole = replace(arrival, body=codecs.unpacked(arrival, limit))
+        whole = codecs.whole(arrival)
         signing.verify(whole)
         return _decoded(whole, settings)
     except NotAccepted as error:

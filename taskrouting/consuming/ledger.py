@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 from django.db.models import F
 from django.db.models.functions import Now
 
-from taskrouting import conf
+from taskrouting import conf, masking
 from taskrouting.exceptions import LeaseLost
 from taskrouting.transport import messages, signing, store
 from taskrouting.transport.messages import Message
@@ -60,7 +60,11 @@ def succeed_many(claims: Sequence[Claim]) -> None:
 
 def discard(claim: Claim, reason: str) -> None:
     """Record that there was, on purpose, nothing to do."""
-    _finish(claim, state=State.DISCARDED, attempts=claim.attempt, result={"discarded": reason})
+    _finish(claim, state=State.DISCARDED, attempts=claim.attempt, result=_discarded(reason, claim))
+
+
+def _discarded(reason: str, claim: Claim) -> dict[str, str]:
+    return {"discarded": _unsaid(reason, claim)}
 
 
 def retry(claim: Claim, error: dict[str, Any], delay: timedelta) -> None:
@@ -136,9 +140,14 @@ def described(error: BaseException, claim: Claim, started: datetime, worker: str
         "duration": (datetime.now(UTC) - started).total_seconds(),
         "worker": worker,
         "exception": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": _clean(_said(error))[:1000],
-        "traceback": _clean(text)[-KEPT_TRACEBACK:],
+        "message": _clean(_unsaid(_said(error), claim))[:1000],
+        "traceback": _clean(_unsaid(text, claim))[-KEPT_TRACEBACK:],
     }
+
+
+def _unsaid(text: str, claim: Claim) -> str:
+    """Take out of a text what the event holds that is sensitive."""
+    return masking.without_values(text, claim.event.data)
 
 
 def _said(error: BaseException) -> str:

@@ -22,19 +22,18 @@ SHORT = 255
 
 def keep_arrival(arrival: Arrival, reason: DeadLetter.Reason, error: str) -> None:
     """Keep a message that arrived and could not become an event, as it was on the wire."""
-    properties = _plain(arrival.properties)
     _keep(
         reason,
         error,
         queue=arrival.queue,
         subscription=arrival.subscription or "",
-        event_id=str(properties.get("message_id") or ""),
-        source=str(properties.get("app_id") or ""),
+        event_id=_text(arrival.properties.get("message_id")),
+        source=_text(arrival.properties.get("app_id")),
         routing_key=arrival.routing_key,
         exchange=arrival.exchange,
         body=arrival.body,
         headers=_plain(arrival.headers),
-        properties=properties,
+        properties=_plain(arrival.properties),
         content_type=arrival.content_type or "",
         content_encoding=arrival.content_encoding or "",
         mark="",
@@ -120,6 +119,11 @@ def _keep(reason: DeadLetter.Reason, error: str, *, mark: str, **values: Any) ->
 def _clean(text: str) -> str:
     """Make any text fit for a text column: PostgreSQL takes no NUL and no lone surrogate."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _text(value: object) -> str:
+    """Take a property that is text; of anything else the column would be no identity."""
+    return value if isinstance(value, str) else ""
 
 
 def _plain(value: Any, levels: int = json_text.MAX_DEPTH) -> Any:

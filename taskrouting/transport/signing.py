@@ -91,7 +91,7 @@ def row_of(arrival: Arrival) -> int | None:
         return None
     row, _, signature = name.partition(":")
     try:
-        body = codecs.unpacked(arrival, codecs.limit(arrival))
+        body = codecs.whole(arrival).body
     except (InvalidEnvelope, NotAccepted):
         return None
     covered = [ROW_PURPOSE, row, arrival.queue]

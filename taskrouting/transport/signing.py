@@ -75,7 +75,7 @@ def name_of_row(row: int, message: Message) -> int | str:
     keys = conf.current().signing_keys
     if not keys:
         return row
-    return f"{row}:{_mac(keys[0], [ROW_PURPOSE, str(row), message.queue], message.body)}"
+    return f"{row}:{_mac(keys[0], [ROW_PURPOSE, str(row)], message.body)}"
 
 
 def row_of(arrival: Arrival) -> int | None:
@@ -94,8 +94,7 @@ def row_of(arrival: Arrival) -> int | None:
         body = codecs.whole(arrival).body
     except (InvalidEnvelope, NotAccepted):
         return None
-    covered = [ROW_PURPOSE, row, arrival.queue]
-    return int(row) if _is_one_of(signature, covered, body) else None
+    return int(row) if _is_one_of(signature, [ROW_PURPOSE, row], body) else None
 
 
 def _covered(message: Message | Arrival) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from time import process_time
 
@@ -38,6 +39,7 @@ def subscribed(subscriptions):
 @given(strange.arrivals())
 @example(arrival(b"{}", routing_key="video.\ud800"))
 @example(arrival(b"{}", headers={"x-taskrouting-row": 10**30}))
+@example(arrival(b"{}", headers={"ce-specversion": Decimal("sNaN"), "CE-specversion": "1.0"}))
 @example(arrival(b"\xef\xbb\xbf{}"))
 def test_whatever_arrives_is_handled_or_kept(came):
     """No exception leaves the loop; what is no event is a dead letter with its bytes."""

@@ -251,6 +251,18 @@ def test_without_keys_signatures_are_not_looked_at(handled):
         assert delivery.deliver(came, site()[0]) == [Outcome.HANDLED]
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "image/jpeg", None])
+def test_only_what_is_signed_whole_is_read(handled, content_type):
+    """A right signature of a message whose attributes stand in headers, which it does not cover."""
+    bare = arrival(b"{}", content_type=content_type, headers={"ce-specversion": "1.0"})
+    made = messages.Message(
+        body=bare.body, routing_key=bare.routing_key, content_type=content_type or ""
+    )
+    headers = {**bare.headers, **signing.signed(made).headers}
+
+    assert "only application/cloudevents+json is read" in refused(replace(bare, headers=headers))
+
+
 def test_a_program_that_knows_the_key_can_sign(handled):
     """What is signed, byte by byte, as the documentation says it."""
     body = b'{"specversion":"1.0","id":"1","type":"video.upload","source":"greenhouse"}'

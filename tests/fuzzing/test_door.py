@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from taskrouting import Batch, subscribe
+from taskrouting.models import DeadLetter
 from taskrouting.routing.subscriptions import registry
 from taskrouting.transport import messages
 from tests.fuzzing import door, strange, written
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.django_db]
 CASES = sorted((Path(__file__).parent / "cases").iterdir())
 
 # Each example empties the tables first.
-many = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
@@ -103,18 +104,27 @@ HEAVY = {
     "a time": b'{"specversion":"1.0","time":"2026-01-01T00:00:00.' + b"1" * SIZE + b'Z"}',
     "an attribute": b'{"specversion":"1.0","id":"' + b"x" * SIZE + b'"}',
 }
-TYPES = ["application/json", "application/cloudevents+json", None]
+#: Seconds of processor time that tell milliseconds from minutes, on any machine.
+PATIENCE = 60
 
 
 @pytest.mark.parametrize("body", HEAVY.values(), ids=HEAVY.keys())
-@pytest.mark.parametrize("content_type", TYPES)
-def test_no_message_needs_more_time_than_its_size(body, content_type):
-    """A megabyte takes milliseconds. The limit tells them from minutes, on any machine."""
+def test_no_message_needs_more_time_than_its_size(body):
+    """A megabyte of anything takes milliseconds."""
+    kind = "cloudevents+json" if b"specversion" in body else "json"
     began = process_time()
 
-    door.deliver(arrival(body, content_type=content_type))
+    door.deliver(arrival(body, content_type=f"application/{kind}"))
 
-    assert process_time() - began < 20
+    assert process_time() - began < PATIENCE
+
+
+@pytest.mark.parametrize("byte", [b" ", b"[", b'"', b"\xff"])
+def test_twenty_megabytes_are_kept_unread(byte):
+    """What is far too large is not even looked into."""
+    door.deliver(arrival(byte * 20 * SIZE))
+
+    assert "MAX_MESSAGE_BYTES" in DeadLetter.objects.get().error
 
 
 HEAVY_BESIDE = {
@@ -135,7 +145,7 @@ def test_nothing_beside_the_body_needs_more_time_than_its_size(beside):
 
     door.deliver(arrival(b"{}", **beside))
 
-    assert process_time() - began < 20
+    assert process_time() - began < PATIENCE
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

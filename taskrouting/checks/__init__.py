@@ -36,6 +36,7 @@ id                  what it says
 ``W012``            queue arguments on a broker that reads none
 ``W013``            ``ACCEPT`` lets few bytes stand for very many values
 ``W014``            ``UNSIGNED`` is ``"accept"`` although there are ``SIGNING_KEYS``
+``W015``            ``@publishes`` has a routing key with a word that is a wildcard in patterns
 ``I001``            psycopg 2 cannot be woken by PostgreSQL, so workers look every 25 ms
 ==================  =============================================================================
 
@@ -46,6 +47,6 @@ never gets here: that raises where it is written.
 
 from __future__ import annotations
 
-from . import brokers, configuration, databases, queues
+from . import brokers, configuration, databases, events, queues
 
-__all__ = ["brokers", "configuration", "databases", "queues"]
+__all__ = ["brokers", "configuration", "databases", "events", "queues"]

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from taskrouting import conf, events
 from taskrouting.exceptions import ConfigurationError, InvalidEventData
-from taskrouting.transport import codecs
+from taskrouting.transport import codecs, messages
 
 from .registering import TAG, check
 
@@ -94,9 +94,12 @@ def source_is_usable(settings: conf.Settings) -> Iterator[CheckMessage]:
     )
     try:
         events.encode(event)
+        fault = messages.property_fault(source=settings.source)
     except InvalidEventData as error:
+        fault = str(error).removesuffix(".")
+    if fault:
         yield Error(
-            f"TASKROUTING['SOURCE'] cannot be the source of an event: {error}",
+            f"TASKROUTING['SOURCE'] cannot be the source of an event: {fault}.",
             hint="Name the project, for example 'shop' or 'https://shop.example'.",
             id="taskrouting.E016",
         )

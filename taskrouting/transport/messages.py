@@ -37,6 +37,10 @@ SIGNATURE = "x-taskrouting-signature"
 OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, ROW, SIGNATURE)
 
 
+#: Bytes in the longest text that AMQP takes as a property.
+SHORT_STRING = 255
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A message that waits in the store or is on its way to the broker."""
@@ -127,9 +131,16 @@ def of_event(
 ) -> Message:
     """Write ``event`` as it goes on the wire; ``routing_key`` where it came under another one.
 
-    The AMQP properties repeat what the body says, for those who look at nothing else.
+    The AMQP properties repeat what the body says, for those who look at nothing else; one that is
+    too long for AMQP is left out.
     Raises InvalidEventData as ``events.encode`` does.
     """
+    texts = {
+        "message_id": event.id,
+        "type": event.type,
+        "correlation_id": event.correlation_id or event.id,
+        "app_id": event.source,
+    }
     return Message(
         body=events.encode(event),
         exchange=exchange,
@@ -137,12 +148,26 @@ def of_event(
         event_id=event.id,
         source=event.source,
         properties={
-            "message_id": event.id,
-            "type": event.type,
-            "correlation_id": event.correlation_id or event.id,
             "timestamp": int(event.time.timestamp()),
-            "app_id": event.source,
+            **{name: text for name, text in texts.items() if not excess(text)},
         },
         content_type=events.CONTENT_TYPE,
         **more,
     )
+
+
+def excess(text: object) -> int:
+    """Return the length of ``text`` in bytes where that is too long for a property; else 0."""
+    size = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else 0
+    return size if size > SHORT_STRING else 0
+
+
+def property_fault(**texts: str | None) -> str:
+    """Say which of these attributes AMQP could not carry as a property; empty if none.
+
+    We publish no such event on any broker. One that comes from elsewhere is read all the same.
+    """
+    for name, text in texts.items():
+        if size := excess(text):
+            return f"{name}: {size} bytes long in UTF-8, and AMQP takes no more than {SHORT_STRING}"
+    return ""

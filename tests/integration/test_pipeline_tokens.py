@@ -14,8 +14,7 @@ from taskrouting import (
 from taskrouting.consuming import delivery
 from taskrouting.consuming.judging import Outcome
 from taskrouting.models import DeadLetter, Delivery, Message
-from taskrouting.transport import store
-from taskrouting.transport.messages import Arrival
+from taskrouting.transport import receiving, store
 from tests.integration.copies import arrival, site
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("subscriptions")]
@@ -88,13 +87,7 @@ def test_a_lapsed_lease_is_a_crash_and_five_are_dead(subscriptions, effects):
             store.hasten(using="default")
             (row,) = store.claim("video_queue", 10, timedelta(minutes=1), using="default")
             store.settle([row], using="default")
-            copy = arrival(
-                row.message.body,
-                content_type=row.message.content_type,
-                subscription=row.message.subscription,
-                token=row.message.token,
-            )
-            copy = arrival_with_lease(copy, effects)
+            copy = receiving.arrival_of(row, "video_queue")
 
     assert result == [Outcome.DEAD]
     assert Delivery.objects.get().crashes == 5
@@ -152,10 +145,3 @@ def test_several_external_subscriptions_each_get_a_copy_of_their_own(run_subscri
 
     assert sorted(calls) == ["a", "b", "c"]
     assert Delivery.objects.filter(state="handled").count() == 3
-
-
-def arrival_with_lease(copy: Arrival, effects: str) -> Arrival:
-    """A lapsed copy is a suspect; for a database handler the broker must say so."""
-    from dataclasses import replace
-
-    return copy if effects == "external" else replace(copy, redelivered=True)

@@ -17,7 +17,7 @@ from django.test import override_settings
 from taskrouting import Reject, operators, publish, subscribe
 from taskrouting.consuming import delivery
 from taskrouting.consuming.judging import Outcome
-from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
+from taskrouting.models import AuditLog, DeadLetter, Delivery, Message, WorkerProcess
 from taskrouting.transport import messages, receiving, signing, store
 from taskrouting.transport.messages import Arrival
 from tests.integration.copies import arrival, site
@@ -171,6 +171,48 @@ def test_retries_are_signed_and_their_tokens_cannot_be_exchanged(run_subscribers
         refused(replace(copy, **change))
     assert delivery.deliver(copy, site()[0]) == [Outcome.HANDLED]
     assert len(attempts) == 2
+
+
+def test_nobody_buries_a_delivery_with_a_token_he_has_seen():
+    """What a stranger sends with it is kept as his, and the delivery's own copy runs all the same."""
+    attempts: list[int] = []
+
+    @subscribe("video.#", queue="video_queue", name="a")
+    def flaky(event):
+        attempts.append(1)
+        if len(attempts) < 2:
+            raise ValueError("once")
+
+    publish("video.upload")
+    delivery.deliver(taken(), site()[0])
+    Message.objects.filter(queue="video_queue", token=None).delete()
+    store.hasten(using="default")
+    copy = taken()
+
+    refused(replace(copy, body=b'{"forged": true}'))
+
+    assert DeadLetter.objects.get().delivery is None
+    assert delivery.deliver(copy, site()[0]) == [Outcome.HANDLED]
+
+
+def test_a_message_that_is_passed_on_is_signed_again(handled):
+    """A worker of another release puts it back for whoever wants it, who verifies it."""
+    WorkerProcess.objects.create(
+        name="w",
+        queues=["video_queue"],
+        subscriptions={"video_queue": {"b": ["film.#"]}},
+        threads=1,
+        pid=1,
+        host="h",
+    )
+    publish("film.upload")
+    stray = replace(taken("audit_queue"), queue="video_queue")
+
+    assert delivery.deliver(stray, site()[0]) == []
+    store.hasten(using="default")
+    subscribe("film.#", queue="video_queue", name="b")(lambda event: None)
+
+    assert delivery.deliver(taken(), site()[0]) == [Outcome.HANDLED]
 
 
 @pytest.mark.parametrize("effects", ["database", "external"])

@@ -123,7 +123,7 @@ def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription
             settle(arrival, site)
         return event, wanted
     except Undeliverable as error:
-        reason, text = error.reason, masking.hidden_in_text(str(error))
+        reason, text = error.reason, str(error)
         faults.resolutely(lambda: keep(arrival, reason, text))
         settle(arrival, site)
         return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from taskrouting import conf, json_text, signals
+from taskrouting import conf, json_text, masking, signals
 from taskrouting.transport.messages import Arrival, Message
 
 from .models import DeadLetter
@@ -107,7 +107,7 @@ def _keep(reason: DeadLetter.Reason, error: str, *, mark: str, **values: Any) ->
         values[name] = _clean(values[name])[:SHORT]
     letter = DeadLetter(
         reason=reason,
-        error=_clean(error)[:LONGEST_ERROR],
+        error=_clean(masking.hidden_in_text(error))[:LONGEST_ERROR],
         fingerprint=hashlib.sha256(mark.encode("utf-8", "replace")).hexdigest() if mark else None,
         **values,
     )

@@ -174,7 +174,7 @@ def test_retries_are_signed_and_their_tokens_cannot_be_exchanged(run_subscribers
 
 
 def test_nobody_buries_a_delivery_with_a_token_he_has_seen():
-    """What a stranger sends with it is kept as his, and the delivery's own copy runs all the same."""
+    """What a stranger sends with it is kept as his; the delivery's own copy runs all the same."""
     attempts: list[int] = []
 
     @subscribe("video.#", queue="video_queue", name="a")

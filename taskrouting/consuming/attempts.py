@@ -9,6 +9,7 @@ copy that was delivered before and may have taken its worker down.
 from __future__ import annotations
 
 import logging
+import traceback
 from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from taskrouting import conf, context, json_text, signals
+from taskrouting import conf, context, json_text, masking, signals
 from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEventData, LeaseLost, Snooze
 from taskrouting.routing.subscriptions import Subscription
@@ -84,8 +85,13 @@ class Attempt:
                 return self._tell(handle(claim))
             except faults.DatabaseAway:
                 raise
-            except Exception:
-                logger.exception("Delivery %s runs again when its lease is over.", claim.delivery)
+            except Exception as error:  # noqa: BLE001  # told here, and again by who runs it then
+                text = "".join(traceback.format_exception(error))
+                logger.error(
+                    "Delivery %s runs again when its lease is over.\n%s",
+                    claim.delivery,
+                    masking.without_values(text, claim.event.data),
+                )
                 return Outcome.LOST
 
     def failed(self, error: BaseException) -> Outcome:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from taskrouting import signals
+from taskrouting import masking, signals
 from taskrouting.dead_letters import records
 from taskrouting.events import Event
 from taskrouting.exceptions import HandlerTimeout
@@ -138,6 +138,5 @@ def _fail(item: Item, error: BaseException, site: Site) -> None:
         Attempt(item.copy, site).failed(error)
         return
     message = ledger.message_of(item.copy)
-    faults.resolutely(
-        lambda: records.keep_message(message, Reason.REJECTED, f"{type(error).__name__}: {error}")
-    )
+    text = masking.without_values(f"{type(error).__name__}: {error}", item.copy.event.data)
+    faults.resolutely(lambda: records.keep_message(message, Reason.REJECTED, text))

@@ -24,9 +24,9 @@ from uuid import UUID, uuid4
 from django.db.models import F
 from django.db.models.functions import Now
 
-from taskrouting import conf
+from taskrouting import conf, masking
 from taskrouting.exceptions import LeaseLost
-from taskrouting.transport import messages, store
+from taskrouting.transport import messages, signing, store
 from taskrouting.transport.messages import REPEAT, Arrival, Message
 
 from .claims import Claim, Copy
@@ -61,7 +61,11 @@ def succeed_many(claims: Sequence[Claim]) -> None:
 
 def discard(claim: Claim, reason: str) -> None:
     """Record that there was, on purpose, nothing to do."""
-    _finish(claim, state=State.DISCARDED, attempts=claim.attempt, result={"discarded": reason})
+    _finish(claim, state=State.DISCARDED, attempts=claim.attempt, result=_discarded(reason, claim))
+
+
+def _discarded(reason: str, claim: Claim) -> dict[str, str]:
+    return {"discarded": _unsaid(reason, claim)}
 
 
 def retry(claim: Claim, error: dict[str, Any], delay: timedelta) -> None:
@@ -86,10 +90,12 @@ def bury_copy(arrival: Arrival) -> int | None:
 
     ``None``: it is not its turn, or the delivery is not there any more.
     """
+    # Of us these say what the event says; what a stranger wrote there is merely not found.
+    said = [arrival.properties.get("message_id"), arrival.properties.get("app_id")]
+    event_id, source = (_clean(text) if isinstance(text, str) else "" for text in said)
     found = _deliveries().filter(
-        # Of us these say what the event says; what a stranger wrote there is merely not found.
-        event_id=_clean(str(arrival.properties.get("message_id"))),
-        source=_clean(str(arrival.properties.get("app_id"))),
+        event_id=event_id,
+        source=source,
         subscription=_clean(str(arrival.subscription)),
         token=arrival.token,
     )
@@ -116,7 +122,8 @@ def redrive(delivery: Delivery, message: Message) -> bool:
         state=State.PENDING, token=token, attempts=0, crashes=0, finished_at=None, result=None
     )
     if revived:
-        store.put([replace(message, token=token)], using=conf.current().database)
+        copy = signing.signed(replace(message, token=token))
+        store.put([copy], using=conf.current().database)
     return bool(revived)
 
 
@@ -158,9 +165,14 @@ def described(error: BaseException, claim: Claim, started: datetime, worker: str
         "duration": (datetime.now(UTC) - started).total_seconds(),
         "worker": worker,
         "exception": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": _clean(_said(error))[:1000],
-        "traceback": _clean(text)[-KEPT_TRACEBACK:],
+        "message": _clean(_unsaid(_said(error), claim))[:1000],
+        "traceback": _clean(_unsaid(text, claim))[-KEPT_TRACEBACK:],
     }
+
+
+def _unsaid(text: str, claim: Claim) -> str:
+    """Take out of a text what the event holds that is sensitive."""
+    return masking.without_values(text, claim.event.data)
 
 
 def _said(error: BaseException) -> str:
@@ -206,7 +218,7 @@ def _postpone(claim: Claim, delay: timedelta, **values: Any) -> None:
 
 def _put_copy(claim: Claim, token: UUID, delay: timedelta, **more: Any) -> None:
     """Put a copy addressed to the claim's subscription into the store."""
-    copy = replace(message_of(claim), token=token, delay=delay, **more)
+    copy = signing.signed(replace(message_of(claim), token=token, delay=delay, **more))
     store.put([copy], using=conf.current().database)
 
 

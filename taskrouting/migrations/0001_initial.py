@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("undecodable", "bytes that are no event"),
-                            ("not_accepted", "content type not accepted"),
+                            ("not_accepted", "content type or signature not accepted"),
                             ("unmatched", "no subscription of the queue wants it"),
                             ("unroutable", "no queue wants it"),
                             ("refused", "refused by the broker"),

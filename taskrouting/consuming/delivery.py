@@ -165,6 +165,7 @@ def copy_of(arrival: Arrival, event: Event, subscription: Subscription) -> Copy:
         queue=arrival.queue,
         routing_key=arrival.routing_key,
         token=arrival.token,
+        suspect=arrival.redelivered,
     )
 
 

@@ -227,6 +227,8 @@ class Worker:
 
     def _end_session(self, receiver: Receiver, stop: threading.Event) -> None:
         """Take nothing more, hand back what has not begun, finish what has."""
+        if stop.is_set():
+            self._excuse()
         receiver.cancel()
         unbegun = [arrival for pool in self._pools for arrival in pool.withdraw()]
         unbegun += [arrival for arrivals in self._collected.values() for arrival in arrivals]
@@ -238,6 +240,13 @@ class Worker:
             self._settle(receiver)
             receiver.drain(BREATH)
         self._settle(receiver)
+
+    def _excuse(self) -> None:
+        """Let whatever ends our handlers from now on be no crash of theirs."""
+        try:
+            ledger.excuse(self._site.leases.tokens())
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("Could not say to the database that we are stopping: %s", error)
 
     def _await_handlers(self) -> None:
         """Wait within the grace for handlers that still run without a broker."""

@@ -187,7 +187,7 @@ def arrival_of(claimed: Claimed, queue: str) -> Arrival:
         properties=message.properties,
         exchange=exchange,
         routing_key=routing_key,
-        redelivered=claimed.deliveries > 1 or REPEAT in message.headers,
+        redelivered=claimed.deliveries > 1 or bool(message.headers.get(REPEAT)),
         subscription=subscription,
         token=token,
         tag=claimed.id,

@@ -1,0 +1,77 @@
+"""Run chaos: ``python -m benchmarks.chaos --broker rabbitmq --minutes 10 --seed 7``."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import servers
+from .installation import BROKERS, ROOT
+from .mayhem import Pace
+
+RESULTS = ROOT / "benchmarks" / "results" / "chaos.jsonl"
+
+
+def main() -> int:
+    """Run what was asked for; 1 says that a promise was broken."""
+    options = _options()
+    if options.broker == "all":
+        return max(_in_a_process_of_its_own(broker) for broker in BROKERS)
+    for kind in BROKERS[options.broker]:
+        if kind and (what := servers.missing(kind)):
+            print(f"{options.broker}: {what} Install it, or choose another --broker.")
+            return 2
+    return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from . import reporting
+    from .run import Plan, prepared
+
+    plan = Plan(
+        broker=options.broker,
+        seed=options.seed,
+        seconds=options.minutes * 60,
+        events=options.events,
+        kills=options.kills,
+        mutation=options.mutation,
+        keep=options.outbox_keep,
+        pace=Pace(programs=options.pace, servers=4 * options.pace),
+    )
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    print(f"{plan.broker}: seed {plan.seed}, logs in {folder}", flush=True)
+    with prepared(plan, folder) as run:
+        report = run.go()
+    print(reporting.table(report), flush=True)
+    reporting.append(report, options.results)
+    return 1 if report.violations else 0
+
+
+def _in_a_process_of_its_own(broker: str) -> int:
+    """Django is set up once per process, on one database."""
+    command = [sys.executable, "-m", "benchmarks.chaos", *sys.argv[1:], "--broker", broker]
+    return subprocess.run(command, check=False).returncode
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.chaos", description=__doc__)
+    parser.add_argument("--broker", choices=[*BROKERS, "all"], default="all")
+    parser.add_argument("--minutes", type=float, default=1.0, help="At least so long.")
+    parser.add_argument("--events", type=int, default=0, help="At least so many.")
+    parser.add_argument("--kills", type=int, default=0, help="At least so many.")
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000))
+    parser.add_argument(
+        "--pace", type=float, default=1.2, help="Seconds between two deeds to our processes."
+    )
+    parser.add_argument("--outbox-keep", choices=["until_confirmed", "until_received"])
+    parser.add_argument("--mutation", default="", help="Break the code so, to see it noticed.")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

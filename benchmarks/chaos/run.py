@@ -1,0 +1,206 @@
+"""How does one run go? Start, kill, let it settle, check the books."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import django
+
+from . import books
+from .books import Books
+from .installation import Installation, Program, installation
+from .mayhem import KILLS, Mayhem, Pace
+
+T = TypeVar("T")
+
+#: Events that may be on their way before the publishers are asked to wait, and when they go on.
+MOST_UNDER_WAY, FEW_UNDER_WAY = 6_000, 3_000
+
+#: Seconds without any progress after which a run is taken to have settled.
+QUIET = 60.0
+
+LOOK_EVERY = 1.0
+
+#: When nothing is killed any more, what is to be sent again later than this is sent at once.
+PATIENCE = timedelta(seconds=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is to do: it ends when time, events and kills are all reached."""
+
+    broker: str
+    seed: int
+    seconds: float
+    events: int = 0
+    kills: int = 0
+    publishers: int = 2
+    mutation: str = ""
+    keep: str | None = None
+    pace: Pace = field(default_factory=Pace)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run did and found."""
+
+    plan: Plan
+    books: Books
+    deeds: dict[str, int]
+
+    #: Seconds until the mayhem ended, and from then until everything had settled.
+    wall: float
+    settling: float
+    folder: Path = field(default_factory=Path)
+
+    @property
+    def violations(self) -> int:
+        """How many promises were broken, counted one by one."""
+        return sum(self.books.violations.values())
+
+
+class Run:
+    """One run, on an installation that is up."""
+
+    def __init__(self, plan: Plan, here: Installation) -> None:
+        self._plan = plan
+        self._here = here
+        self._began = time.monotonic()
+
+    def go(self) -> Report:
+        """Do all of it."""
+        publisher = self._start()
+        mayhem = Mayhem(self._here, self._plan.seed, self._plan.pace)
+        mayhem.begin()
+        try:
+            self._until_enough(mayhem)
+        finally:
+            mayhem.end()
+        wall = time.monotonic() - self._began
+        self._here.end(publisher)
+        self._here.programs.remove(publisher)
+        self._settle()
+        settling = time.monotonic() - self._began - wall
+        for program in self._here.programs:
+            self._here.end(program)
+        return Report(
+            plan=self._plan,
+            books=books.audit(self._here),
+            deeds=dict(mayhem.deeds()),
+            wall=wall,
+            settling=settling,
+            folder=self._here.folder,
+        )
+
+    def _start(self) -> Program:
+        """Two workers of two processes, one of them with its relay, and a relay that runs alone."""
+        worker = ["django", "run_router_worker", "--processes", "2"]
+        self._here.add("worker-a", *worker)
+        self._here.add("worker-b", *worker, "--no-relay")
+        self._here.add("relay", "django", "run_router_relay")
+        seed, publishers = self._plan.seed * 1_000_003, self._plan.publishers
+        return self._here.add("publisher", "benchmarks.chaos.publisher", str(seed), str(publishers))
+
+    def _until_enough(self, mayhem: Mayhem) -> None:
+        """Let it go on; keep the publishers from running away from the workers."""
+        hold = self._here.folder / "hold"
+        published = 0
+        while not self._enough(mayhem, published) and not mayhem.failures:
+            time.sleep(LOOK_EVERY)
+            self._here.replace_the_dead()
+            published = _patiently(_published)
+            under_way = published - _patiently(_recorded)
+            if under_way > MOST_UNDER_WAY:
+                hold.touch()
+            elif under_way < FEW_UNDER_WAY:
+                hold.unlink(missing_ok=True)
+
+    def _enough(self, mayhem: Mayhem, published: int) -> bool:
+        return (
+            time.monotonic() - self._began >= self._plan.seconds
+            and published >= self._plan.events
+            and kills(mayhem.deeds()) >= self._plan.kills
+        )
+
+    def _settle(self) -> None:
+        """Wait until everything is done, or nothing moves any more."""
+        moved_at, before = time.monotonic(), ()
+        while any(now := self._undone()) and time.monotonic() - moved_at < QUIET:
+            if now != before:
+                moved_at, before = time.monotonic(), now
+            self._here.replace_the_dead()
+            _patiently(_hasten)
+            time.sleep(LOOK_EVERY)
+
+    def _undone(self) -> tuple[int, ...]:
+        """What is still to be done, as figures that change while something moves."""
+        from taskrouting.models import Delivery, Message
+
+        return (
+            _patiently(lambda: _published() - _recorded()),
+            _patiently(lambda: books.expected_deliveries() - Delivery.objects.count()),
+            _patiently(Delivery.objects.exclude(state__in=books.ENDED).count),
+            _patiently(Message.objects.count),
+            sum(_patiently(lambda: books.left_on_broker(self._here)).values()),
+        )
+
+
+def _hasten() -> None:
+    """Do not wait for hours until what a broker lost for the tenth time is sent again."""
+    from django.db.models.functions import Now
+
+    from taskrouting.models import Message
+
+    kept = Message.objects.filter(claim=None, token=None, deliveries__gt=0)
+    kept.filter(available_at__gt=Now() + PATIENCE).update(available_at=Now())
+
+
+def _published() -> int:
+    from .models import Fact
+
+    return Fact.objects.count()
+
+
+def _recorded() -> int:
+    from taskrouting.models import AuditLog
+
+    return AuditLog.objects.count()
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Ask again until the server that answers is there."""
+    from django.db import DatabaseError, InterfaceError, connections
+
+    from taskrouting.exceptions import BrokerUnavailable
+
+    deadline = time.monotonic() + QUIET
+    while True:
+        try:
+            return ask()
+        except (DatabaseError, InterfaceError, BrokerUnavailable):
+            connections.close_all()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_EVERY)
+
+
+def kills(deeds: Mapping[str, int]) -> int:
+    """How many of the deeds were kills: of our processes and of servers, by the harness."""
+    return sum(count for deed, count in deeds.items() if deed in KILLS)
+
+
+@contextmanager
+def prepared(plan: Plan, folder: Path) -> Iterator[Run]:
+    """An installation that is up, and Django set up on its database in this process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with installation(plan.broker, folder, mutation=plan.mutation, keep=plan.keep) as here:
+        os.environ.update(here.environment())
+        django.setup()
+        yield Run(plan, here)

@@ -38,13 +38,16 @@ def environment(**taskrouting: Any) -> dict[str, str]:
 class Worker:
     """A running ``run_router_worker``."""
 
-    def __init__(self, log: Path, *options: str, **taskrouting: Any) -> None:
+    def __init__(
+        self, log: Path, *options: str, env: dict[str, str] | None = None, **taskrouting: Any
+    ) -> None:
+        """``env`` is for the worker of another installation than the test's own settings say."""
         self.log = log
         command = [sys.executable, "-m", "django", "run_router_worker", *options]
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
                 command,
-                env=environment(**taskrouting),
+                env=env or environment(**taskrouting),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -85,9 +88,11 @@ class Worker:
 
 
 @contextmanager
-def worker(tmp_path: Path, *options: str, **taskrouting: Any) -> Iterator[Worker]:
+def worker(
+    tmp_path: Path, *options: str, env: dict[str, str] | None = None, **taskrouting: Any
+) -> Iterator[Worker]:
     """Run a worker for a block; kill what is left of it."""
-    running = Worker(tmp_path / "worker.log", *options, **taskrouting)
+    running = Worker(tmp_path / "worker.log", *options, env=env, **taskrouting)
     try:
         yield running
     finally:

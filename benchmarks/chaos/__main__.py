@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,7 @@ def _run(options: argparse.Namespace) -> int:
         keep=options.outbox_keep,
         pace=Pace(programs=options.pace, servers=4 * options.pace),
     )
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # ends what was started
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     print(f"{plan.broker}: seed {plan.seed}, logs in {folder}", flush=True)
     with prepared(plan, folder) as run:

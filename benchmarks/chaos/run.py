@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import django
 
-from . import books
+from . import books, journal
 from .books import Books
 from .installation import Installation, Program, installation
 from .mayhem import KILLS, Mayhem, Pace
@@ -130,17 +130,30 @@ class Run:
         )
 
     def _settle(self) -> None:
-        """Wait until everything is done, or nothing moves any more."""
-        moved_at, before = time.monotonic(), ()
-        while any(now := self._undone()) and time.monotonic() - moved_at < QUIET:
-            if now != before:
-                moved_at, before = time.monotonic(), now
+        """Wait until everything is done, or nothing moves any more, whatever is tried."""
+        fewest, moved_at, restarted = float("inf"), time.monotonic(), False
+        while left := sum(self._undone()):
+            if left < fewest:
+                fewest, moved_at = left, time.monotonic()
+            elif time.monotonic() - moved_at > QUIET:
+                if restarted or not self._here.broker:
+                    return
+                # RabbitMQ 3.10 sometimes leaves a quorum queue without a leader when it has been
+                # killed. Whoever runs it would see that, and start it again.
+                self._restart_broker()
+                moved_at, restarted = time.monotonic(), True
             self._here.replace_the_dead()
             _patiently(_hasten)
             time.sleep(LOOK_EVERY)
 
+    def _restart_broker(self) -> None:
+        journal.write(self._here.folder, journal.DEEDS, deed="broker restarted as it stood still")
+        if self._here.broker:
+            self._here.broker.stop()
+            self._here.broker.start()
+
     def _undone(self) -> tuple[int, ...]:
-        """What is still to be done, as figures that change while something moves."""
+        """What is still to be done, in figures that fall to nothing."""
         from taskrouting.models import Delivery, Message
 
         return (

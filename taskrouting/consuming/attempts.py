@@ -155,23 +155,24 @@ class Attempt:
 
         try:
             return faults.resolutely(handle)
+        except faults.DatabaseAway:
+            self._error = Snooze(SOON, "a fault of the installation")
         except HANDLER_ERRORS as error:
             self._error = error
-            return self._record(claim, None)
+        return self._record(claim, None)
 
     def _handle_outside(self, claim: Claim) -> Outcome:
         """No transaction is open while the handler runs."""
-        result = None
+        result, before = None, faults.session()
         try:
             result = self._call(claim)
         except HANDLER_ERRORS as error:
-            self._error = error
+            away = faults.is_outage(error, before)
+            self._error = Snooze(SOON, "a fault of the installation") if away else error
         return self._record(claim, result)
 
     def _record(self, claim: Claim, result: Any) -> Outcome:
         """Write the outcome; while the database is away, keep it and try again."""
-        if self._error is not None and faults.is_outage(self._error):
-            self._error = Snooze(SOON, "a fault of the installation")
         outage = Outage("database (outcome)")
         while True:
             try:

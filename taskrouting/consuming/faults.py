@@ -31,11 +31,25 @@ def is_conflict(error: BaseException) -> bool:
     return getattr(cause, "sqlstate", None) in CONFLICTS or "database is locked" in str(error)
 
 
-def is_outage(error: BaseException) -> bool:
-    """Say whether ``error`` came about because the database or the broker is away."""
+def session() -> object:
+    """The connection to the ledger's database that this thread has, if it has one.
+
+    When it is another one later, that one was lost: Django opens a new one as it leaves a
+    transaction, and an error that the loss has caused looks like any other then.
+    """
+    return connections[conf.current().database].connection
+
+
+def is_outage(error: BaseException, before: object = None) -> bool:
+    """Say whether ``error`` came about because the database or the broker is away.
+
+    ``before`` is the ``session()`` from before the work in which it came about.
+    """
     if isinstance(error, BrokerUnavailable | DatabaseAway):
         return True
-    return isinstance(error, OperationalError | InterfaceError) and not _usable()
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    return (before is not None and session() is not before) or not _usable()
 
 
 def resolutely(work: Callable[[], T]) -> T:
@@ -44,13 +58,16 @@ def resolutely(work: Callable[[], T]) -> T:
     Any other error passes. ``work`` must leave nothing behind when it fails.
     """
     for _ in range(TRIES):
+        before = None
         try:
+            connections[conf.current().database].ensure_connection()
+            before = session()
             return work()
         except (OperationalError, InterfaceError) as error:
             if is_conflict(error):
                 conflict = error
                 continue
-            if is_outage(error):
+            if is_outage(error, before):
                 raise DatabaseAway(str(error)) from error
             raise
     raise DatabaseAway(f"no way through {TRIES} conflicts: {conflict}") from conflict

@@ -75,7 +75,8 @@ class Attempt:
     def leased(self, acknowledge: Callable[[], None]) -> Outcome:
         """Commit claim and lease, acknowledge the broker's copy, and only then handle.
 
-        Raises DatabaseAway when the database is away before the lease is committed.
+        Raises DatabaseAway when the database is away before the lease is committed, ClaimHeld when
+        somebody is just running the delivery: nothing is left behind, nothing acknowledged.
         """
         with self._alone() as alone:
             started = faults.resolutely(lambda: self._start(alone))

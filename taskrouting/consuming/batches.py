@@ -19,8 +19,8 @@ from taskrouting.transport.messages import Arrival
 
 from . import claims, faults, ledger
 from .attempts import HANDLER_ERRORS, Attempt, call
-from .claims import Copy
-from .delivery import copy_of, keep_indigestible, open_message, settle
+from .claims import ClaimHeld, Copy
+from .delivery import copy_of, keep_indigestible, open_message, put_off, settle
 from .judging import Reason
 from .site import Site, database, in_turn, isolate_on_commit
 
@@ -72,7 +72,10 @@ def _must_go_alone(arrival: Arrival, subscription: Subscription) -> bool:
 
 
 def _run_alone(item: Item, site: Site) -> None:
-    Attempt(item.copy, site).leased(lambda: settle(item.arrival, site))
+    try:
+        Attempt(item.copy, site).leased(lambda: settle(item.arrival, site))
+    except ClaimHeld as error:
+        put_off(item.copy, item.arrival, site, error)
 
 
 def _run_together(items: Sequence[Item], site: Site) -> None:

@@ -13,12 +13,13 @@ alone; and if it was one already, that is one crash.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.models.functions import Now
 
 from taskrouting import conf
@@ -31,6 +32,14 @@ from .models import Delivery
 logger = logging.getLogger("taskrouting.delivery")
 
 State = Delivery.State
+
+#: How long a suspect's claim waits for the transaction that is just running the same delivery, and
+#: the SQLSTATE that says it was in vain.
+BRIEFLY, IN_VAIN = "1s", "55P03"
+
+
+class ClaimHeld(Exception):
+    """The delivery is being run in a transaction that is still open; come again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +93,12 @@ def claim(copy: Copy, worker: str) -> Claim | None:
 
     Call it inside a transaction on ``DATABASE``: the claim holds when that commits. Another open
     transaction's claim on the same delivery is waited for.
+
+    Raises ClaimHeld for a suspect that has waited long enough: the transaction may be that of a
+    handler that takes longer than the broker's patience, and a thread must not wait so long.
     """
-    return _claim_first(copy, worker) if copy.token is None else _claim_by_token(copy, worker)
+    with _briefly(copy):
+        return _claim_first(copy, worker) if copy.token is None else _claim_by_token(copy, worker)
 
 
 def claim_many(copies: Sequence[Copy], worker: str) -> list[Claim]:
@@ -97,6 +110,23 @@ def claim_many(copies: Sequence[Copy], worker: str) -> list[Claim]:
     claims = {_key(copy): _fresh(copy) for copy in ordered}
     inserted = _insert(list(claims.values()), worker)
     return [replace(claims[key], delivery=number) for key, number in inserted]
+
+
+@contextmanager
+def _briefly(copy: Copy) -> Iterator[None]:
+    """Limit how long a suspect waits for locks; SQLite waits for its one writer anyway."""
+    connection = connections[conf.current().database]
+    if not (copy.suspect and connection.vendor == "postgresql"):
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{BRIEFLY}'")
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != IN_VAIN:
+            raise
+        raise ClaimHeld(f"{copy.event.id} for {copy.subscription.name!r}") from error
 
 
 def _claim_first(copy: Copy, worker: str) -> Claim | None:

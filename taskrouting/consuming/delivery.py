@@ -30,8 +30,8 @@ from taskrouting.transport import receiving, store
 from taskrouting.transport.messages import RELAYED_AT, ROW, Arrival
 
 from . import faults, ledger
-from .attempts import Attempt
-from .claims import Copy
+from .attempts import ASIDE, Attempt
+from .claims import ClaimHeld, Copy
 from .judging import Outcome
 from .site import Site, database
 
@@ -85,11 +85,23 @@ def _deliver(arrival: Arrival, site: Site) -> list[Outcome]:
         return [Outcome.DEAD]
     event, wanted = opened
     copies = [copy_of(arrival, event, subscription) for subscription in wanted]
-    if len(copies) == 1 and _runs_leased(copies[0], arrival):
-        return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
-    outcomes = [Attempt(copy, site).directly() for copy in forward(copies, arrival, site)]
+    try:
+        if len(copies) == 1 and _runs_leased(copies[0]):
+            return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
+        left = forward(copies, site)
+    except ClaimHeld as error:
+        return [put_off(copies[0], arrival, site, error)]
+    outcomes = [Attempt(copy, site).directly() for copy in left]
     settle(arrival, site)
     return outcomes
+
+
+def put_off(copy: Copy, arrival: Arrival, site: Site, error: ClaimHeld) -> Outcome:
+    """Let a copy whose delivery is just being run wait in the store, and in no thread."""
+    logger.info("Still being run elsewhere, so this copy waits: %s", error)
+    faults.resolutely(lambda: ledger.put_off(copy, ASIDE))
+    settle(arrival, site)
+    return Outcome.SNOOZED
 
 
 def keep_given_up(arrival: Arrival, site: Site) -> None:
@@ -169,12 +181,13 @@ def copy_of(arrival: Arrival, event: Event, subscription: Subscription) -> Copy:
     )
 
 
-def forward(copies: list[Copy], arrival: Arrival, site: Site) -> list[Copy]:
+def forward(copies: list[Copy], site: Site) -> list[Copy]:
     """Where several subscriptions want one message, give those that run leased one each.
 
     A thread holds one lease, and a suspect must run alone. Returns the copies left to run here.
+    Raises ClaimHeld as ``claims.claim`` does.
     """
-    leased = [copy for copy in copies if len(copies) > 1 and _runs_leased(copy, arrival)]
+    leased = [copy for copy in copies if len(copies) > 1 and _runs_leased(copy)]
 
     def put() -> None:
         with transaction.atomic(using=database()):
@@ -200,8 +213,8 @@ def settle(arrival: Arrival, site: Site) -> None:
     site.acknowledge(arrival)
 
 
-def _runs_leased(copy: Copy, arrival: Arrival) -> bool:
-    return arrival.redelivered or copy.subscription.effects == "external"
+def _runs_leased(copy: Copy) -> bool:
+    return copy.suspect or copy.subscription.effects == "external"
 
 
 def _with_relay_time(event: Event, arrival: Arrival) -> Event:

@@ -92,6 +92,17 @@ def put_aside(claim: Claim, delay: timedelta) -> None:
     _postpone(claim, delay, suspect=True)
 
 
+def put_off(copy: Copy, delay: timedelta) -> None:
+    """Put the copy itself, with what entitles it to run, due after ``delay``; nothing is claimed.
+
+    The broker's original is again one for everybody who wants it.
+    """
+    message = replace(message_of(copy), token=copy.token, delay=delay, headers={REPEAT: 1})
+    if copy.token is None:
+        message = replace(message, subscription="")
+    store.put([message], using=conf.current().database)
+
+
 def redrive(delivery: Delivery, message: Message) -> bool:
     """Entitle a new copy of a dead delivery to run, attempts counted anew.
 

@@ -20,8 +20,9 @@ PATIENCE = 60
 
 def released(options: list[str]) -> BaseProcess:
     """Start the command in a process of its own."""
-    context = multiprocessing.get_context("fork")
-    child = context.Process(target=call_command, args=["run_router_worker", *options])
+    child = multiprocessing.get_context("fork").Process(
+        target=call_command, args=["run_router_worker", *options], kwargs={"stdout": sys.stderr}
+    )
     child.start()
     return child
 

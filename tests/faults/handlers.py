@@ -1,7 +1,8 @@
 """What do the handlers do that meet with faults? What the event's data tells them to.
 
 ``log``: a file to which each begin and end is appended; ``seconds``: how long to take; ``until``:
-a file to wait for; ``poison``: a file to touch before the process is killed. Two kinds, each on a
+a file to wait for; ``poison``: a file to touch before the process is killed; ``kill_once``: the same,
+if the file is not there yet. Two kinds, each on a
 queue of its own: ``fault.write`` writes a row in its delivery's transaction, ``fault.call`` works
 outside the database.
 """
@@ -48,13 +49,20 @@ def call(event: Event) -> None:
 def obey(event: Event) -> None:
     """Do what the event's data says."""
     orders = event.data
+    if (mark := orders.get("kill_once")) and not Path(mark).exists():
+        kill(mark)
     note(orders, f"begin {event.id}")
     threading.Event().wait(orders.get("seconds", 0))
     await_file(orders.get("until"))
     if mark := orders.get("poison"):
-        Path(mark).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+        kill(mark)
     note(orders, f"end {event.id}")
+
+
+def kill(mark: str) -> None:
+    """Take this process down, and leave a mark."""
+    Path(mark).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def await_file(name: str | None) -> None:

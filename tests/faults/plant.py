@@ -71,6 +71,7 @@ class Plant:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                start_new_session=True,
                 text=True,
             )
 

@@ -41,7 +41,7 @@ SOON = timedelta(seconds=1)
 
 #: How many seconds a suspect waits, in its thread, for another one to be done; how long then
 #: elsewhere, where it holds up nobody.
-PATIENCE, ASIDE = 0.1, timedelta(seconds=5)
+PATIENCE, ASIDE = 0.25, timedelta(seconds=5)
 
 #: Longest result, in characters of JSON, that the ledger keeps.
 LONGEST_RESULT = 10_000
@@ -64,6 +64,8 @@ class Attempt:
         """
         try:
             outcome = faults.resolutely(self._handle_and_record)
+        except faults.Contended as error:
+            return self.failed(Snooze(SOON, str(error)))
         except faults.DatabaseAway:
             raise
         except HANDLER_ERRORS as error:

@@ -1,8 +1,8 @@
 """How does a test deploy thirty times in half a minute? Load the code once, fork each release.
 
-``python -m tests.faults.deployer OPTION...`` runs ``run_router_worker OPTION...`` in a forked child,
-as the command line does. For every line it reads it ends the child with SIGTERM, says its exit
-code, and starts the next; at the end of its input it ends the last.
+``python -m tests.faults.deployer OPTION...`` runs ``run_router_worker OPTION...`` in a forked
+child, as the command line does. For every line it reads it ends the child with SIGTERM, says its
+exit code, and starts the next; at the end of its input it ends the last.
 """
 
 from __future__ import annotations

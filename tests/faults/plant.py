@@ -112,11 +112,14 @@ class Plant:
 
     def wait_for_line(self, word: str, count: int = 1) -> list[list[str]]:
         """Wait until the handlers have written so many lines; return them."""
-        return wait_until(
-            lambda: len(found := self.lines(word)) >= count and found,
-            timeout=PATIENCE,
-            message=f"{count} times {word!r}; see {self.folder}",
-        ) or []
+        return (
+            wait_until(
+                lambda: len(found := self.lines(word)) >= count and found,
+                timeout=PATIENCE,
+                message=f"{count} times {word!r}; see {self.folder}",
+            )
+            or []
+        )
 
     def wait_for_outcomes(self, count: int) -> None:
         """Wait until so many deliveries have an outcome."""

@@ -36,7 +36,9 @@ class ImpatientRabbitMQ(servers.RabbitMQ):
     def environment(self) -> Mapping[str, str]:
         """How often it looks has no name in ``rabbitmq.conf``."""
         theirs = super().environment()
-        words = f"{theirs['RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS']} -rabbit channel_tick_interval 1000"
+        words = (
+            f"{theirs['RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS']} -rabbit channel_tick_interval 1000"
+        )
         return {**theirs, "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": words}
 
 
@@ -125,8 +127,10 @@ def test_a_long_database_handler_has_its_effect_once(impatient: Plant) -> None:
         release(plant)
         plant.wait_for_outcomes(1 + len(neighbours))
         wait_until(
-            lambda: not plant.waiting().exists() and f"{long.id} ({WRITE}, attempt 0) duplicate"
-            in worker.printed(),
+            lambda: (
+                not plant.waiting().exists()
+                and f"{long.id} ({WRITE}, attempt 0) duplicate" in worker.printed()
+            ),
             timeout=PATIENCE,
             message=f"the copy to be recognised; see {plant.folder}",
         )

@@ -20,9 +20,6 @@ from .mayhem import KILLS, Mayhem, Pace
 
 T = TypeVar("T")
 
-#: Events that may be on their way before the publishers are asked to wait, and when they go on.
-MOST_UNDER_WAY, FEW_UNDER_WAY = 6_000, 3_000
-
 #: Seconds without any progress after which a run is taken to have settled.
 QUIET = 60.0
 
@@ -45,6 +42,18 @@ class Plan:
     mutation: str = ""
     keep: str | None = None
     pace: Pace = field(default_factory=Pace)
+
+    #: Deliveries that may be under way before the publishers wait until half of them are done.
+    under_way: int = 6_000
+
+    #: Only these deeds, and events of these kinds; all when it is empty.
+    deeds: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def peaceful(self) -> bool:
+        """Whether nobody is killed: workers are restarted, as for a deployment, and that is all."""
+        return self.deeds == ("restart",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +86,7 @@ class Run:
     def go(self) -> Report:
         """Do all of it."""
         publisher = self._start()
-        mayhem = Mayhem(self._here, self._plan.seed, self._plan.pace)
+        mayhem = Mayhem(self._here, self._plan.seed, self._plan.pace, self._plan.deeds)
         mayhem.begin()
         try:
             self._until_enough(mayhem)
@@ -106,7 +115,10 @@ class Run:
         self._here.add("worker-b", *worker, "--no-relay")
         self._here.add("relay", "django", "run_router_relay")
         seed, publishers = self._plan.seed * 1_000_003, self._plan.publishers
-        return self._here.add("publisher", "benchmarks.chaos.publisher", str(seed), str(publishers))
+        options = ["--peaceful"] if self._plan.peaceful else []
+        options += ["--kinds", *self._plan.kinds] if self._plan.kinds else []
+        command = ["benchmarks.chaos.publisher", str(seed), str(publishers), *options]
+        return self._here.add("publisher", *command)
 
     def _until_enough(self, mayhem: Mayhem) -> None:
         """Let it go on; keep the publishers from running away from the workers."""
@@ -116,10 +128,10 @@ class Run:
             time.sleep(LOOK_EVERY)
             self._here.replace_the_dead()
             published = _patiently(_published)
-            under_way = published - _patiently(_recorded)
-            if under_way > MOST_UNDER_WAY:
+            under_way = _patiently(_under_way)
+            if under_way > self._plan.under_way:
                 hold.touch()
-            elif under_way < FEW_UNDER_WAY:
+            elif under_way < self._plan.under_way / 2:
                 hold.unlink(missing_ok=True)
 
     def _enough(self, mayhem: Mayhem, published: int) -> bool:
@@ -157,8 +169,7 @@ class Run:
         from taskrouting.models import Delivery, Message
 
         return (
-            _patiently(lambda: _published() - _recorded()),
-            _patiently(lambda: books.expected_deliveries() - Delivery.objects.count()),
+            _patiently(_under_way),
             _patiently(Delivery.objects.exclude(state__in=books.ENDED).count),
             _patiently(Message.objects.count),
             sum(_patiently(lambda: books.left_on_broker(self._here)).values()),
@@ -181,10 +192,12 @@ def _published() -> int:
     return Fact.objects.count()
 
 
-def _recorded() -> int:
-    from taskrouting.models import AuditLog
+def _under_way() -> int:
+    """Audit rows and deliveries that are still to come."""
+    from taskrouting.models import AuditLog, Delivery
 
-    return AuditLog.objects.count()
+    recorded, delivered = AuditLog.objects.count(), Delivery.objects.count()
+    return _published() - recorded + books.expected_deliveries() - delivered
 
 
 def _patiently(ask: Callable[[], T]) -> T:

@@ -14,7 +14,7 @@ from django.db import transaction
 from taskrouting import signals
 from taskrouting.dead_letters import records
 from taskrouting.events import Event
-from taskrouting.exceptions import Snooze
+from taskrouting.exceptions import HandlerTimeout, Snooze
 from taskrouting.routing.subscriptions import Subscription
 from taskrouting.transport.messages import Arrival
 
@@ -23,7 +23,8 @@ from .attempts import HANDLER_ERRORS, SOON, Attempt, call
 from .claims import ClaimHeld, Copy
 from .delivery import copy_of, keep_indigestible, open_message, put_off, settle
 from .judging import Reason
-from .site import Site, database, in_turn, isolate_on_commit
+from .site import Site, database, isolate_on_commit
+from .turns import in_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def _run_alone(item: Item, site: Site) -> None:
     try:
         Attempt(item.copy, site).leased(lambda: settle(item.arrival, site))
     except ClaimHeld as error:
-        put_off(item.copy, item.arrival, site, error)
+        put_off(item.arrival, item.copy.event, site, error)
 
 
 def _run_together(items: Sequence[Item], site: Site) -> None:
@@ -90,7 +91,7 @@ def _run_together(items: Sequence[Item], site: Site) -> None:
     except faults.DatabaseAway:
         raise
     except HANDLER_ERRORS as error:
-        if faults.is_outage(error):
+        if faults.is_outage(error) or site.leaving.is_set():
             raise faults.DatabaseAway(str(error)) from error
         _split(items, error, site)
 
@@ -114,7 +115,7 @@ def _handle(items: Sequence[Item], site: Site) -> None:
         else:
             taken, fresh = [], [item.copy.event for item in items]
         if fresh:
-            call(subscription, fresh, None)
+            call(subscription, fresh, None, site, lambda error: _overrun(items, error, site))
         ledger.succeed_many(taken)
         isolate_on_commit()
     signals.emit(
@@ -124,6 +125,23 @@ def _handle(items: Sequence[Item], site: Site) -> None:
         queue=items[0].arrival.queue,
         count=len(fresh),
     )
+
+
+def _overrun(items: Sequence[Item], error: HandlerTimeout, site: Site) -> None:
+    """A batch does not end: one message is charged; of many, each runs alone from now on."""
+    if len(items) == 1:
+        _fail(items[0], error, site)
+        return
+
+    def set_apart() -> None:
+        with transaction.atomic(using=database()):
+            for item in sorted(
+                items, key=lambda item: (item.copy.event.source, item.copy.event.id)
+            ):
+                ledger.postpone_new(item.copy, site.worker)
+
+    if items[0].copy.subscription.ledger:
+        faults.resolutely(set_apart)
 
 
 def _fail(item: Item, error: BaseException, site: Site) -> None:

@@ -27,7 +27,7 @@ from django.db.models.functions import Now
 from taskrouting import conf
 from taskrouting.exceptions import LeaseLost
 from taskrouting.transport import messages, store
-from taskrouting.transport.messages import REPEAT, Message
+from taskrouting.transport.messages import REPEAT, Arrival, Message
 
 from .claims import Claim, Copy
 from .claims import claim as claim_copy
@@ -80,6 +80,23 @@ def bury(claim: Claim, error: dict[str, Any] | None) -> None:
     _finish(claim, state=State.DEAD, attempts=attempts, errors=_errors(claim, error))
 
 
+def bury_copy(arrival: Arrival) -> int | None:
+    """Record DEAD for the delivery whose turn ``arrival`` is, unhandled; return its number.
+
+    ``None``: it is not its turn, or the delivery is not there any more.
+    """
+    found = _deliveries().filter(
+        # Of us these say what the event says; what a stranger wrote there is merely not found.
+        event_id=_clean(str(arrival.properties.get("message_id"))),
+        source=_clean(str(arrival.properties.get("app_id"))),
+        subscription=_clean(str(arrival.subscription)),
+        token=arrival.token,
+    )
+    number: int | None = found.select_for_update().values_list("pk", flat=True).first()
+    found.update(state=State.DEAD, token=None, finished_at=Now())
+    return number
+
+
 def postpone_new(copy: Copy, worker: str) -> None:
     """Let another thread run ``copy``: claim it and put an addressed copy that is due at once."""
     claimed = claim_copy(copy, worker)
@@ -90,17 +107,6 @@ def postpone_new(copy: Copy, worker: str) -> None:
 def put_aside(claim: Claim, delay: timedelta) -> None:
     """Put a copy of a suspect due after ``delay``: it cannot run alone here and now."""
     _postpone(claim, delay, suspect=True)
-
-
-def put_off(copy: Copy, delay: timedelta) -> None:
-    """Put the copy itself, with what entitles it to run, due after ``delay``; nothing is claimed.
-
-    The broker's original is again one for everybody who wants it.
-    """
-    message = replace(message_of(copy), token=copy.token, delay=delay, headers={REPEAT: 1})
-    if copy.token is None:
-        message = replace(message, subscription="")
-    store.put([message], using=conf.current().database)
 
 
 def redrive(delivery: Delivery, message: Message) -> bool:
@@ -119,7 +125,7 @@ def redrive(delivery: Delivery, message: Message) -> bool:
 
 
 def excuse(tokens: Sequence[UUID]) -> None:
-    """Note that the worker of what runs is told to stop: whatever ends it now is no crash.
+    """Say of what runs in a worker that must leave: if it is cut off, that is no crash.
 
     The tokens hold: what still finishes is recorded.
     """
@@ -135,7 +141,7 @@ def interrupt(tokens: Sequence[UUID]) -> None:
 def acquit(claim: Claim) -> None:
     """Take back the crash that was counted when others took over: this worker is alive."""
     if claim.suspect:
-        found = _deliveries().filter(pk=claim.delivery, crashes__gt=0)
+        found = _deliveries().filter(pk=claim.delivery, crashes__gt=claim.crashes)
         found.update(crashes=F("crashes") - 1)
 
 
@@ -204,8 +210,8 @@ def _write(claim: Claim, **values: Any) -> None:
     if not _deliveries().filter(pk=claim.delivery, token=claim.token).update(**values):
         raise LeaseLost(
             f"Delivery {claim.delivery} of {claim.event.id} to {claim.subscription.name!r} was "
-            "taken over while it ran here (this worker was silent for longer than LEASE); its "
-            "outcome here is not recorded."
+            "taken over while it ran here (this worker was silent for longer than LEASE, or the "
+            "handler ran longer than its timeout); its outcome here is not recorded."
         )
 
 

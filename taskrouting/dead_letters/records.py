@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from django.db.models.functions import Now
 
-from taskrouting import conf, signals
+from taskrouting import conf, json_text, signals
 from taskrouting.transport.messages import Arrival, Message
 
 from .models import DeadLetter
@@ -19,8 +20,13 @@ LONGEST_ERROR = 20_000
 SHORT = 255
 
 
-def keep_arrival(arrival: Arrival, reason: DeadLetter.Reason, error: str) -> None:
-    """Keep a message that arrived and could not become an event, as it was on the wire."""
+def keep_arrival(
+    arrival: Arrival, reason: DeadLetter.Reason, error: str, *, delivery: int | None = None
+) -> None:
+    """Keep a message that arrived and could not be handed to anybody, as it was on the wire.
+
+    ``delivery`` is the number of the ledger's row whose turn it was.
+    """
     properties = _plain(arrival.properties)
     _keep(
         reason,
@@ -37,6 +43,7 @@ def keep_arrival(arrival: Arrival, reason: DeadLetter.Reason, error: str) -> Non
         content_type=arrival.content_type or "",
         content_encoding=arrival.content_encoding or "",
         mark="",
+        delivery=delivery,
     )
 
 
@@ -121,13 +128,15 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def _plain(value: Any) -> Any:
-    """Make what a broker hands over fit for a JSON column."""
+def _plain(value: Any, levels: int = json_text.MAX_DEPTH) -> Any:
+    """Make what a broker hands over fit for a JSON column, however deep it is nested."""
+    if isinstance(value, Mapping | list | tuple) and not levels:
+        return "…"
     if isinstance(value, Mapping):
-        return {_clean(str(key)): _plain(item) for key, item in value.items()}
+        return {_clean(str(key)): _plain(item, levels - 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool | int | None):
+        return [_plain(item, levels - 1) for item in value]
+    if isinstance(value, bool | int | None) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, bytes):
         return _clean(value.decode("utf-8", "replace"))

@@ -51,7 +51,8 @@ class Plant:
         """Run a worker whose log is in a folder called ``name``."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        return processes.worker(folder, *options, env={**self.environment(), **(env or {})})
+        variables = {**self.environment(), **(env or {})}
+        return processes.worker(folder, *options, variables=variables)
 
     def environment(self) -> dict[str, str]:
         """The environment of its processes."""

@@ -32,8 +32,8 @@ from taskrouting.transport import codecs, messages, signing, store
 from taskrouting.transport.messages import RELAYED_AT, REPEAT, Arrival
 
 from . import faults, ledger, presence
-from .attempts import Attempt
-from .claims import Copy
+from .attempts import ASIDE, Attempt
+from .claims import ClaimHeld, Copy
 from .judging import Outcome
 from .site import Site, database
 
@@ -92,11 +92,23 @@ def _deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     if not wanted:
         return []
     copies = [copy_of(arrival, event, subscription) for subscription in wanted]
-    if len(copies) == 1 and _runs_leased(copies[0], arrival):
-        return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
-    outcomes = [Attempt(copy, site).directly() for copy in forward(copies, arrival, site)]
+    try:
+        if len(copies) == 1 and _runs_leased(copies[0]):
+            return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
+        left = forward(copies, site)
+    except ClaimHeld as error:
+        return [put_off(arrival, event, site, error)]
+    outcomes = [Attempt(copy, site).directly() for copy in left]
     settle(arrival, site)
     return outcomes
+
+
+def put_off(arrival: Arrival, event: Event, site: Site, error: ClaimHeld) -> Outcome:
+    """Let a message whose delivery is just being run wait in the store, and in no thread."""
+    logger.info("Still being run elsewhere, so this copy waits: %s", error)
+    faults.resolutely(lambda: put_back(arrival, event, ASIDE))
+    settle(arrival, site)
+    return Outcome.SNOOZED
 
 
 def keep_given_up(arrival: Arrival, site: Site) -> None:
@@ -168,6 +180,14 @@ def pass_on(arrival: Arrival, event: Event) -> None:
     """
     if not presence.wanted_elsewhere(arrival):
         raise _unmatched(arrival)
+    put_back(arrival, event, PASSED_ON)
+    logger.info(
+        "Event %s on queue %r is left to a worker of another release.", event.id, arrival.queue
+    )
+
+
+def put_back(arrival: Arrival, event: Event, delay: timedelta) -> None:
+    """Put a message as it came into its queue again, due after ``delay``; a suspect stays one."""
     copy = messages.of_event(
         event,
         exchange=arrival.exchange,
@@ -175,13 +195,10 @@ def pass_on(arrival: Arrival, event: Event) -> None:
         queue=arrival.queue,
         subscription=arrival.subscription or "",
         token=arrival.token,
-        headers={REPEAT: 1} if arrival.redelivered else {},  # a suspect stays one
-        delay=PASSED_ON,
+        headers={REPEAT: 1} if arrival.redelivered else {},
+        delay=delay,
     )
     store.put([signing.signed(copy)], using=database())
-    logger.info(
-        "Event %s on queue %r is left to a worker of another release.", event.id, arrival.queue
-    )
 
 
 def keep(arrival: Arrival, reason: Reason, error: str) -> None:
@@ -203,15 +220,17 @@ def copy_of(arrival: Arrival, event: Event, subscription: Subscription) -> Copy:
         queue=arrival.queue,
         routing_key=arrival.routing_key,
         token=arrival.token,
+        suspect=arrival.redelivered,
     )
 
 
-def forward(copies: list[Copy], arrival: Arrival, site: Site) -> list[Copy]:
+def forward(copies: list[Copy], site: Site) -> list[Copy]:
     """Where several subscriptions want one message, give those that run leased one each.
 
     A thread holds one lease, and a suspect must run alone. Returns the copies left to run here.
+    Raises ClaimHeld as ``claims.claim`` does.
     """
-    leased = [copy for copy in copies if len(copies) > 1 and _runs_leased(copy, arrival)]
+    leased = [copy for copy in copies if len(copies) > 1 and _runs_leased(copy)]
 
     def put() -> None:
         with transaction.atomic(using=database()):
@@ -248,8 +267,8 @@ def _unmatched(arrival: Arrival) -> Undeliverable:
     )
 
 
-def _runs_leased(copy: Copy, arrival: Arrival) -> bool:
-    return arrival.redelivered or copy.subscription.effects == "external"
+def _runs_leased(copy: Copy) -> bool:
+    return copy.suspect or copy.subscription.effects == "external"
 
 
 def _with_relay_time(event: Event, arrival: Arrival) -> Event:

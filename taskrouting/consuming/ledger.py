@@ -35,15 +35,14 @@ from .models import Delivery
 
 State = Delivery.State
 
-#: Errors kept per delivery (the newest), and characters kept of each traceback.
-KEPT_ERRORS = 20
+#: Of how many attempts (the newest) the traceback is kept, and how many characters of each.
+KEPT_TRACEBACKS = 20
 KEPT_TRACEBACK = 10_000
 
 
 def lease(claim: Claim) -> Claim:
     """Commit beside the claim what will run it again if this worker falls silent."""
-    # If it ever runs, then because a worker fell silent over it: that makes it a suspect.
-    _put_copy(claim, claim.token, conf.current().lease, headers={REPEAT: claim.crashes + 1})
+    _put_copy(claim, claim.token, conf.current().lease, suspect=claim.suspect)
     return replace(claim, leased=True)
 
 
@@ -108,7 +107,12 @@ def postpone_new(copy: Copy, worker: str) -> None:
     """Let another thread run ``copy``: claim it and put an addressed copy that is due at once."""
     claimed = claim_copy(copy, worker)
     if claimed is not None:
-        _postpone(claimed, timedelta(0))
+        _postpone(claimed, timedelta(0), suspect=claimed.suspect)
+
+
+def put_aside(claim: Claim, delay: timedelta) -> None:
+    """Put a copy of a suspect due after ``delay``: it cannot run alone here and now."""
+    _postpone(claim, delay, suspect=True)
 
 
 def redrive(delivery: Delivery, message: Message) -> bool:
@@ -128,7 +132,10 @@ def redrive(delivery: Delivery, message: Message) -> bool:
 
 
 def excuse(tokens: Sequence[UUID]) -> None:
-    """Say of what runs in a worker that must leave: if it is cut off, that is no crash."""
+    """Say of what runs in a worker that must leave: if it is cut off, that is no crash.
+
+    The tokens hold: what still finishes is recorded.
+    """
     _deliveries().filter(token__in=tokens, state=State.RUNNING).update(state=State.PENDING)
 
 
@@ -136,6 +143,13 @@ def interrupt(tokens: Sequence[UUID]) -> None:
     """Let others run at once what this worker stops in the middle of; it is no crash."""
     excuse(tokens)
     store.renew(tokens, timedelta(0), using=conf.current().database)
+
+
+def acquit(claim: Claim) -> None:
+    """Take back the crash that was counted when others took over: this worker is alive."""
+    if claim.suspect:
+        found = _deliveries().filter(pk=claim.delivery, crashes__gt=claim.crashes)
+        found.update(crashes=F("crashes") - 1)
 
 
 def give_up(delivery: int, reason: str) -> None:
@@ -184,41 +198,40 @@ def _said(error: BaseException) -> str:
 
 
 def _finish(claim: Claim, **values: Any) -> None:
-    """Write the outcome, fenced by the token, and drop the lease.
+    """Write the outcome and drop the lease. Raises LeaseLost as ``_write`` does."""
+    _write(claim, token=None, finished_at=Now(), **values)
+    _drop_lease(claim)
+
+
+def _postpone(claim: Claim, delay: timedelta, *, suspect: bool = False, **values: Any) -> None:
+    """Write PENDING with a new token, and the copy that carries it.
+
+    Raises LeaseLost as ``_write`` does.
+    """
+    token = uuid4()
+    _write(claim, token=token, state=State.PENDING, **values)
+    _drop_lease(claim)
+    _put_copy(claim, token, delay, suspect=suspect)
+
+
+def _write(claim: Claim, **values: Any) -> None:
+    """Change the row, fenced by the token.
 
     Raises LeaseLost when another worker has taken the delivery over; nothing is written then.
     """
-    written = (
-        _deliveries()
-        .filter(pk=claim.delivery, token=claim.token)
-        .update(token=None, finished_at=Now(), **values)
-    )
-    if not written:
+    if not _deliveries().filter(pk=claim.delivery, token=claim.token).update(**values):
         raise LeaseLost(
             f"Delivery {claim.delivery} of {claim.event.id} to {claim.subscription.name!r} was "
             "taken over while it ran here (this worker was silent for longer than LEASE, or the "
             "handler ran longer than its timeout); its outcome here is not recorded."
         )
-    _drop_lease(claim)
 
 
-def _postpone(claim: Claim, delay: timedelta, **values: Any) -> None:
-    """Write PENDING with a new token, and the copy that carries it."""
-    token = uuid4()
-    written = (
-        _deliveries()
-        .filter(pk=claim.delivery, token=claim.token)
-        .update(token=token, state=State.PENDING, **values)
-    )
-    if not written:
-        raise LeaseLost(f"Delivery {claim.delivery} was taken over; nothing is recorded.")
-    _drop_lease(claim)
-    _put_copy(claim, token, delay)
-
-
-def _put_copy(claim: Claim, token: UUID, delay: timedelta, **more: Any) -> None:
+def _put_copy(claim: Claim, token: UUID, delay: timedelta, *, suspect: bool) -> None:
     """Put a copy addressed to the claim's subscription into the store."""
-    copy = signing.signed(replace(message_of(claim), token=token, delay=delay, **more))
+    headers = {REPEAT: 1} if suspect else {}
+    copy = replace(message_of(claim), token=token, delay=delay, headers=headers)
+    copy = signing.signed(copy)
     store.put([copy], using=conf.current().database)
 
 
@@ -228,8 +241,10 @@ def _drop_lease(claim: Claim) -> None:
 
 
 def _errors(claim: Claim, error: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Append ``error`` to the claim's errors, keeping the newest."""
-    return [*claim.errors, *([error] if error else [])][-KEPT_ERRORS:]
+    """Append ``error`` to the claim's errors; old ones lose their traceback, which is long."""
+    errors = [*claim.errors, *([error] if error else [])]
+    old = [{**each, "traceback": ""} for each in errors[:-KEPT_TRACEBACKS]]
+    return [*old, *errors[-KEPT_TRACEBACKS:]]
 
 
 def _clean(text: str) -> str:

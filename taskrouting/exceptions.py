@@ -6,12 +6,11 @@
     ├── InvalidPattern          no routing key can match this pattern
     ├── InvalidEventData        an event holds what JSON or the database refuses
     ├── InvalidEnvelope         bytes arrived that are no event
-    ├── NotAccepted             bytes arrived of a content type that we do not read
+    ├── NotAccepted             bytes arrived of a content type that we do not read, or unsigned
     ├── BrokerUnavailable       a fault of the installation: wait and try again, nothing is charged
     │   └── BrokerBlocked       it is there, and short of memory or disk space
     ├── ConsumerDeaf            nothing arrives in this process, whatever it does; replace it
     ├── TopologyConflict        a queue or exchange exists with other arguments
-    ├── UnsupportedByTransport  this broker cannot do what was asked
     ├── HandlerTimeout          a handler ran longer than its ``timeout``; a failed attempt
     ├── LeaseLost               another worker runs this delivery now; nothing was recorded
     └── CannotRedrive           a dead letter cannot go round again; the message says what to do
@@ -62,7 +61,7 @@ class InvalidEnvelope(TaskroutingError, ValueError):
 
 
 class NotAccepted(TaskroutingError, ValueError):
-    """A message has a content type that we do not read, or that ``ACCEPT`` leaves out."""
+    """A message has a content type or compression we do not read, or lacks the right signature."""
 
 
 class BrokerUnavailable(TaskroutingError, ConnectionError):
@@ -82,10 +81,6 @@ class TopologyConflict(TaskroutingError):
 
     The message names it, the argument that differs, and how to get out of it.
     """
-
-
-class UnsupportedByTransport(TaskroutingError):
-    """The broker in use cannot do what was asked, for example priorities."""
 
 
 class LeaseLost(TaskroutingError):

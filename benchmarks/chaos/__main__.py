@@ -12,7 +12,9 @@ from pathlib import Path
 
 from . import servers
 from .installation import BROKERS, ROOT
-from .mayhem import Pace
+from .mayhem import DEEDS, Pace
+from .mutations import MUTATIONS
+from .publisher import KINDS
 
 RESULTS = ROOT / "benchmarks" / "results" / "chaos.jsonl"
 
@@ -42,6 +44,9 @@ def _run(options: argparse.Namespace) -> int:
         mutation=options.mutation,
         keep=options.outbox_keep,
         pace=Pace(programs=options.pace, servers=4 * options.pace),
+        deeds=tuple(options.deeds),
+        kinds=tuple(options.kinds),
+        under_way=options.under_way,
     )
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # ends what was started
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -70,7 +75,18 @@ def _options() -> argparse.Namespace:
         "--pace", type=float, default=1.2, help="Seconds between two deeds to our processes."
     )
     parser.add_argument("--outbox-keep", choices=["until_confirmed", "until_received"])
-    parser.add_argument("--mutation", default="", help="Break the code so, to see it noticed.")
+    parser.add_argument(
+        "--deeds", nargs="*", choices=DEEDS, default=[], help="Only these; restart kills nobody."
+    )
+    parser.add_argument(
+        "--kinds", nargs="*", choices=KINDS, default=[], help="Publish only events of these kinds."
+    )
+    parser.add_argument(
+        "--under-way", type=int, default=6_000, help="Deliveries at which the publishers wait."
+    )
+    parser.add_argument(
+        "--mutation", choices=MUTATIONS, default="", help="Break the code so, to see it noticed."
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args()
 

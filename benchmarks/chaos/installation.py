@@ -155,12 +155,13 @@ def installation(
             stack.enter_context(servers.running(kind)) if kind else None for kind in BROKERS[broker]
         )
         here = Installation(broker, folder, database, message_broker, mutation, keep)
-        stack.callback(lambda: [_kill(program) for program in here.programs])
+        stack.callback(_kill, here.programs)
         here.run("migrate", "--run-syncdb", "--verbosity=0")
         yield here
 
 
-def _kill(program: Program) -> None:
-    family = program.family
-    processes.send(family, signal.SIGCONT)
-    processes.send(family, signal.SIGKILL)
+def _kill(programs: Sequence[Program]) -> None:
+    for program in programs:
+        family = program.family
+        processes.send(family, signal.SIGCONT)
+        processes.send(family, signal.SIGKILL)

@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from . import journal, processes, servers
@@ -28,6 +28,29 @@ class Pace:
     servers: float = 5.0
 
 
+#: What is done to our programs, with how often each is chosen.
+TO_PROGRAMS = {
+    "kill_process": 50,
+    "kill_worker": 12,
+    "kill_relay": 12,
+    "stop_briefly": 8,
+    "stop_for_long": 8,
+    "restart": 10,
+}
+
+#: What is done to the servers.
+TO_SERVERS = {
+    "kill_broker": 4,
+    "pause_broker": 4,
+    "cut_broker": 4,
+    "flush_broker": 3,
+    "kill_database": 4,
+    "pause_database": 4,
+    "cut_database": 4,
+    "lock_database": 4,
+}
+DEEDS = (*TO_PROGRAMS, *TO_SERVERS)
+
 #: What SIGKILL ends; the deeds that count as a kill.
 KILLS = ("worker process killed", "worker killed", "relay killed", "broker killed",
          "database killed")  # fmt: skip
@@ -36,9 +59,12 @@ KILLS = ("worker process killed", "worker killed", "relay killed", "broker kille
 class Mayhem:
     """Everything that goes wrong in one run."""
 
-    def __init__(self, installation: Installation, seed: int, pace: Pace) -> None:
+    def __init__(
+        self, installation: Installation, seed: int, pace: Pace, deeds: Sequence[str] = ()
+    ) -> None:
+        """``deeds`` limits what is done, each as often as the others; empty means everything."""
         self._here = installation
-        self._pace = pace
+        self._deeds = deeds
         self._over = threading.Event()
         self._threads = [
             self._thread(random.Random(seed), self._to_programs, pace.programs),
@@ -70,6 +96,8 @@ class Mayhem:
             try:
                 while not self._over.wait(dice.expovariate(1 / every)):
                     weights = choices()
+                    if self._deeds:
+                        weights = {deed: 1 for deed in weights if deed in self._deeds}
                     if weights:
                         deed = dice.choices(list(weights), list(weights.values()))[0]
                         getattr(self, deed)(dice)
@@ -79,27 +107,21 @@ class Mayhem:
         return threading.Thread(target=work, daemon=True)
 
     def _to_programs(self) -> dict[str, int]:
-        return {
-            "kill_process": 50,
-            "kill_worker": 12,
-            "kill_relay": 12,
-            "stop_briefly": 8,
-            "stop_for_long": 8,
-            "restart": 10,
-        }
+        return TO_PROGRAMS
 
     def _to_servers(self) -> dict[str, int]:
         here = self._here
-        weights = {}
-        if here.broker:
-            weights |= {"kill_broker": 4, "pause_broker": 4, "cut_broker": 4}
-        if isinstance(here.broker, servers.Redis):
-            weights |= {"flush_broker": 3}
-        if here.database:
-            weights |= {"kill_database": 4, "pause_database": 4, "cut_database": 4}
-        else:
-            weights |= {"lock_database": 4}
-        return weights
+        there = {
+            "broker": here.broker is not None,
+            "flush_broker": isinstance(here.broker, servers.Redis),
+            "database": here.database is not None,
+            "lock_database": here.database is None,
+        }
+        return {
+            deed: weight
+            for deed, weight in TO_SERVERS.items()
+            if there.get(deed, there[deed.partition("_")[2]])
+        }
 
     # What is done to our programs
 
@@ -195,8 +217,7 @@ class Mayhem:
         processes.send(pids, signal.SIGKILL)
 
     def _stop(self, dice: random.Random, seconds: float) -> None:
-        program = dice.choice([*self._here.programs])
-        if pids := program.family[1:]:
+        if pids := [pid for program in self._here.programs for pid in program.family[1:]]:
             pid = dice.choice(pids)
             self._note("process stopped", [pid], seconds=seconds)
             processes.send([pid], signal.SIGSTOP)

@@ -7,13 +7,13 @@ another transaction.
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import django
@@ -44,7 +44,8 @@ PAUSE = 0.05
 class Publisher:
     """One process that publishes until it dies."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, peaceful: bool, kinds: Sequence[str]) -> None:
+        """In peace nobody is killed; ``kinds`` limits what is published, bulk apart."""
         from django.conf import settings
 
         self._random = random.Random(seed)
@@ -53,13 +54,16 @@ class Publisher:
         self._acts: dict[Callable[[], None], int] = {
             self._one: 40,
             self._several: 15,
-            self._bulk: 12,
+            self._bulk: 0 if kinds else 12,
             self._nested: 10,
             self._rolled_back: 8,
-            self._killed_before: 1,
-            self._killed_during: 2,
-            self._killed_after: 1,
+            self._killed_before: 0 if peaceful else 1,
+            self._killed_during: 0 if peaceful else 2,
+            self._killed_after: 0 if peaceful else 1,
         }
+        self._kinds = {kind: KINDS[kind] for kind in kinds or KINDS}
+        if peaceful:
+            self._kinds.pop("work.poison", None)
 
     def run(self) -> None:
         """Publish for ever; where the database is away, wait for it."""
@@ -137,7 +141,7 @@ class Publisher:
 
         from .models import Fact
 
-        kind = self._random.choices(list(KINDS), list(KINDS.values()))[0]
+        kind = self._random.choices(list(self._kinds), list(self._kinds.values()))[0]
         event = publish(kind, {"number": self._random.randint(0, 10**9)})
         Fact.objects.create(event_id=event.id, routing_key=event.type)
 
@@ -158,7 +162,7 @@ def _transaction() -> Any:
     return transaction.atomic()
 
 
-def keep_publishing(seed: int, processes: int) -> None:
+def keep_publishing(processes: int, seed: int, **options: Any) -> None:
     """Replace every publisher that dies, until SIGTERM."""
     django.setup()
     children: set[int] = set()
@@ -171,16 +175,27 @@ def keep_publishing(seed: int, processes: int) -> None:
     while True:
         while len(children) < processes:
             seed += 1
+            # Until it has a handler of its own, a signal to the child must wait, not reach ours.
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             child = os.fork()
             if not child:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-                Publisher(seed).run()
+                Publisher(seed, **options).run()
             children.add(child)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         children.discard(os.wait()[0])
 
 
+def main() -> None:
+    """Read the options and publish."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("seed", type=int)
+    parser.add_argument("processes", type=int)
+    parser.add_argument("--peaceful", action="store_true")
+    parser.add_argument("--kinds", nargs="*", default=[])
+    keep_publishing(**vars(parser.parse_args()))
+
+
 if __name__ == "__main__":
-    keep_publishing(int(sys.argv[1]), int(sys.argv[2]))
+    main()

@@ -20,16 +20,16 @@ from .mayhem import KILLS, Mayhem, Pace
 
 T = TypeVar("T")
 
-#: Events that may be on their way before the publishers are asked to wait, and when they go on.
-MOST_UNDER_WAY, FEW_UNDER_WAY = 6_000, 3_000
-
 #: Seconds without any progress after which a run is taken to have settled.
 QUIET = 60.0
 
 LOOK_EVERY = 1.0
 
-#: When nothing is killed any more, what is to be sent again later than this is sent at once.
-PATIENCE = timedelta(seconds=20)
+#: When nothing is killed any more, what is to be sent again much later is sent after this time.
+PATIENCE = timedelta(seconds=10)
+
+#: So often in a row nothing must be left to do: what a worker holds is not seen on its broker.
+LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,18 @@ class Plan:
     mutation: str = ""
     keep: str | None = None
     pace: Pace = field(default_factory=Pace)
+
+    #: Deliveries that may be under way before the publishers wait until half of them are done.
+    under_way: int = 6_000
+
+    #: Only these deeds, and events of these kinds; all when it is empty.
+    deeds: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def peaceful(self) -> bool:
+        """Whether nobody is killed: workers are restarted, as for a deployment, and that is all."""
+        return self.deeds == ("restart",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +89,7 @@ class Run:
     def go(self) -> Report:
         """Do all of it."""
         publisher = self._start()
-        mayhem = Mayhem(self._here, self._plan.seed, self._plan.pace)
+        mayhem = Mayhem(self._here, self._plan.seed, self._plan.pace, self._plan.deeds)
         mayhem.begin()
         try:
             self._until_enough(mayhem)
@@ -106,7 +118,10 @@ class Run:
         self._here.add("worker-b", *worker, "--no-relay")
         self._here.add("relay", "django", "run_router_relay")
         seed, publishers = self._plan.seed * 1_000_003, self._plan.publishers
-        return self._here.add("publisher", "benchmarks.chaos.publisher", str(seed), str(publishers))
+        options = ["--peaceful"] if self._plan.peaceful else []
+        options += ["--kinds", *self._plan.kinds] if self._plan.kinds else []
+        command = ["benchmarks.chaos.publisher", str(seed), str(publishers), *options]
+        return self._here.add("publisher", *command)
 
     def _until_enough(self, mayhem: Mayhem) -> None:
         """Let it go on; keep the publishers from running away from the workers."""
@@ -116,10 +131,10 @@ class Run:
             time.sleep(LOOK_EVERY)
             self._here.replace_the_dead()
             published = _patiently(_published)
-            under_way = published - _patiently(_recorded)
-            if under_way > MOST_UNDER_WAY:
+            under_way = _patiently(_under_way)
+            if under_way > self._plan.under_way:
                 hold.touch()
-            elif under_way < FEW_UNDER_WAY:
+            elif under_way < self._plan.under_way / 2:
                 hold.unlink(missing_ok=True)
 
     def _enough(self, mayhem: Mayhem, published: int) -> bool:
@@ -131,11 +146,13 @@ class Run:
 
     def _settle(self) -> None:
         """Wait until everything is done, or nothing moves any more, whatever is tried."""
-        fewest, moved_at, restarted = float("inf"), time.monotonic(), False
-        while left := sum(self._undone()):
+        fewest, moved_at, restarted, looks = float("inf"), time.monotonic(), False, 0
+        while looks < LOOKS:
+            left = sum(self._undone())
+            looks = 0 if left else looks + 1
             if left < fewest:
                 fewest, moved_at = left, time.monotonic()
-            elif time.monotonic() - moved_at > QUIET:
+            elif left and time.monotonic() - moved_at > QUIET:
                 if restarted or not self._here.broker:
                     return
                 # RabbitMQ 3.10 sometimes leaves a quorum queue without a leader when it has been
@@ -157,8 +174,7 @@ class Run:
         from taskrouting.models import Delivery, Message
 
         return (
-            _patiently(lambda: _published() - _recorded()),
-            _patiently(lambda: books.expected_deliveries() - Delivery.objects.count()),
+            _patiently(_under_way),
             _patiently(Delivery.objects.exclude(state__in=books.ENDED).count),
             _patiently(Message.objects.count),
             sum(_patiently(lambda: books.left_on_broker(self._here)).values()),
@@ -172,7 +188,7 @@ def _hasten() -> None:
     from taskrouting.models import Message
 
     kept = Message.objects.filter(claim=None, token=None, deliveries__gt=0)
-    kept.filter(available_at__gt=Now() + PATIENCE).update(available_at=Now())
+    kept.filter(available_at__gt=Now() + 2 * PATIENCE).update(available_at=Now() + PATIENCE)
 
 
 def _published() -> int:
@@ -181,10 +197,12 @@ def _published() -> int:
     return Fact.objects.count()
 
 
-def _recorded() -> int:
-    from taskrouting.models import AuditLog
+def _under_way() -> int:
+    """Audit rows and deliveries that are still to come."""
+    from taskrouting.models import AuditLog, Delivery
 
-    return AuditLog.objects.count()
+    recorded, delivered = AuditLog.objects.count(), Delivery.objects.count()
+    return _published() - recorded + books.expected_deliveries() - delivered
 
 
 def _patiently(ask: Callable[[], T]) -> T:

@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,98 +24,18 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from . import processes
-
-#: Seconds for a server to answer after it was started; RabbitMQ on a busy machine is the slowest.
-PATIENCE = 120.0
+from .server import Server
 
 #: PostgreSQL refuses to run as root.
-UNPRIVILEGED = "postgres"
-
-
-class Server:
-    """One server process with what it needs to be started again."""
-
-    name = "server"
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder
-        self.port = port
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def command(self) -> Sequence[str]:
-        """What starts it in the foreground."""
-        raise NotImplementedError
-
-    def environment(self) -> Mapping[str, str]:
-        """What it reads from its environment."""
-        return os.environ
-
-    def answers(self) -> bool:
-        """Whether it can be used."""
-        raise NotImplementedError
-
-    def cut(self) -> None:
-        """Close every connection to it from its side."""
-        raise NotImplementedError
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            if self._process is None or self._process.poll() is not None:
-                self._process = self._started()
-            if self.answers():
-                return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.name} does not answer; see {self.folder}/log.")
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        """End all its processes at once, with SIGKILL."""
-        self._signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
-
-    def stop(self) -> None:
-        """End it as its operator does."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT if self.name == "postgres" else signal.SIGTERM)
-            try:
-                self._process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def pause(self) -> None:
-        """Freeze it: it keeps its sockets and answers nobody."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            processes.send(processes.family(self._process.pid), number)
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        with open(self.folder / "log", "ab") as log:
-            return subprocess.Popen(
-                self.command(),
-                env=dict(self.environment()),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                user=_user() if self.name == "postgres" else None,
-            )
+UNPRIVILEGED = "postgres" if os.geteuid() == 0 else None
 
 
 class Postgres(Server):
     """A PostgreSQL cluster with one database, ``chaos``."""
 
     name = "postgres"
+    user = UNPRIVILEGED
+    farewell = signal.SIGINT  # do not wait for clients
 
     @property
     def url(self) -> str:
@@ -125,16 +44,17 @@ class Postgres(Server):
 
     def create(self) -> None:
         """Make the cluster and its database; leave it running."""
-        if user := _user():
-            shutil.chown(self.folder, user)
+        if self.user:
+            shutil.chown(self.folder, self.user)
         options = ["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8"]
         command = [_postgres_program("initdb"), *options, "-D", str(self.folder / "data")]
-        subprocess.run(command, check=True, capture_output=True, cwd="/", user=user)
+        subprocess.run(command, check=True, capture_output=True, cwd="/", user=self.user)
         self.start()
         with self._connection() as connection:
             connection.execute("CREATE DATABASE chaos")
 
     def command(self) -> Sequence[str]:
+        """The postmaster."""
         # A kill takes nothing that was handed to the operating system, so fsync would only cost.
         tuning = {"listen_addresses": "127.0.0.1", "port": self.port, "fsync": "off",
                   "unix_socket_directories": self.folder, "max_connections": 200}  # fmt: skip
@@ -142,6 +62,7 @@ class Postgres(Server):
         return [_postgres_program("postgres"), "-D", str(self.folder / "data"), *options]
 
     def answers(self) -> bool:
+        """Whether it takes connections."""
         try:
             self._connection().close()
         except psycopg.OperationalError:
@@ -149,6 +70,7 @@ class Postgres(Server):
         return True
 
     def cut(self) -> None:
+        """Close every connection from its side."""
         with self._connection() as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -174,9 +96,11 @@ class RabbitMQ(Server):
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
     def command(self) -> Sequence[str]:
+        """The node."""
         return [_rabbitmq_program("rabbitmq-server")]
 
     def environment(self) -> Mapping[str, str]:
+        """A node's name, ports and folders of its own."""
         configuration = self.folder / "rabbitmq.conf"
         listener = f"listeners.tcp.local = 127.0.0.1:{self.port}"
         configuration.write_text("\n".join([listener, *self.configuration]) + "\n")
@@ -195,6 +119,7 @@ class RabbitMQ(Server):
         }
 
     def answers(self) -> bool:
+        """Whether it takes connections."""
         try:
             with amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=2):
                 return True
@@ -202,6 +127,7 @@ class RabbitMQ(Server):
             return False
 
     def cut(self) -> None:
+        """Close every connection from its side."""
         self.control("close_all_connections", "cut")
 
     def control(self, *arguments: str) -> str:
@@ -229,11 +155,13 @@ class Redis(Server):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def command(self) -> Sequence[str]:
+        """The server."""
         options = {"bind": "127.0.0.1", "port": str(self.port), "save": "", "appendonly": "no"}
         return [_program("redis-server"), *(word for key, value in options.items()
                                   for word in (f"--{key}", value))]  # fmt: skip
 
     def answers(self) -> bool:
+        """Whether it answers."""
         try:
             with self._client() as client:
                 return bool(client.ping())
@@ -241,6 +169,7 @@ class Redis(Server):
             return False
 
     def cut(self) -> None:
+        """Close every connection from its side."""
         with self._client() as client:
             client.client_kill_filter(_type="normal", skipme=True)
 
@@ -296,10 +225,6 @@ def _program(name: str, first: Sequence[str] = ()) -> str:
     if found is None:
         raise FileNotFoundError(f"{name} is not installed here.")
     return found
-
-
-def _user() -> str | None:
-    return UNPRIVILEGED if os.geteuid() == 0 else None
 
 
 def _free_port() -> int:

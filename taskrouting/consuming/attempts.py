@@ -3,33 +3,35 @@
 There are two ways to run. *Directly*: claim, handler and outcome commit together, so a copy that
 comes twice finds the row. *Leased*: the delivery first moves into the store under a lease and the
 broker's copy is acknowledged; that is the way of ``effects="external"`` and of every suspect, a
-copy that was delivered before and may have taken its worker down.
+copy that was delivered before and may have taken its worker down. Of those one runs at a time in
+each process: if the process dies then, it is that one's crash.
 """
 
 from __future__ import annotations
 
 import logging
+import traceback
 from asyncio import CancelledError
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from inspect import iscoroutinefunction
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 
-from taskrouting import conf, context, json_text, signals
+from taskrouting import conf, context, json_text, masking, signals
 from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEventData, LeaseLost, Snooze
 from taskrouting.routing.subscriptions import Subscription
 from taskrouting.transport.outage import Outage
 
-from . import claims, faults, ledger, strays, timeouts
+from . import claims, faults, ledger, overdue, strays, timeouts
 from .claims import Claim, Copy
 from .judging import Outcome, Reason, bury, judge
-from .site import Site, database, in_turn, isolate_on_commit
+from .site import Site, database, isolate_on_commit
+from .turns import in_turn
 
 logger = logging.getLogger("taskrouting.delivery")
 
@@ -38,6 +40,10 @@ HANDLER_ERRORS = (Exception, SystemExit, CancelledError)
 
 #: How soon a delivery that a fault of the installation interrupted runs again, uncounted.
 SOON = timedelta(seconds=1)
+
+#: How many seconds a suspect waits, in its thread, for another one to be done; how long then
+#: elsewhere, where it holds up nobody.
+PATIENCE, ASIDE = 0.25, timedelta(seconds=5)
 
 #: Longest result, in characters of JSON, that the ledger keeps.
 LONGEST_RESULT = 10_000
@@ -61,10 +67,12 @@ class Attempt:
         """
         try:
             outcome = faults.resolutely(self._handle_and_record)
+        except faults.Contended as error:
+            return self.failed(Snooze(SOON, str(error)))
         except faults.DatabaseAway:
             raise
         except HANDLER_ERRORS as error:
-            if faults.is_outage(error):
+            if faults.is_outage(error) or self._site.leaving.is_set():
                 raise faults.DatabaseAway(str(error)) from error
             return self.failed(error)
         return self._tell(outcome)
@@ -72,39 +80,36 @@ class Attempt:
     def leased(self, acknowledge: Callable[[], None]) -> Outcome:
         """Commit claim and lease, acknowledge the broker's copy, and only then handle.
 
-        Raises DatabaseAway when the database is away before the lease is committed.
+        Raises DatabaseAway when the database is away before the lease is committed, ClaimHeld when
+        somebody is just running the delivery: nothing is left behind, nothing acknowledged.
         """
-        try:
-            claim = faults.resolutely(self._start)
-        except faults.DatabaseAway:
-            self._site.leases.doubt(self._token)
-            raise
-        acknowledge()
-        if claim is None:
-            return self._tell(Outcome.DUPLICATE)
-        if not claim.leased:
-            return self._tell(Outcome.DEAD)
-        with self._site.leases.held(claim.token):
-            handle = self._handle_inside if _writes_here(claim) else self._handle_outside
+        with self._alone() as alone:
             try:
-                return self._tell(handle(claim))
+                started = faults.resolutely(lambda: self._start(alone))
             except faults.DatabaseAway:
+                self._site.leases.doubt(self._token)
                 raise
-            except Exception:
-                logger.exception("Delivery %s runs again when its lease is over.", claim.delivery)
-                return Outcome.LOST
+            acknowledge()
+            if isinstance(started, Outcome):
+                return self._tell(started)
+            with self._site.leases.held(started.token):
+                return self._run(started)
 
     def failed(self, error: BaseException) -> Outcome:
         """Record the failure of a handler that ran, and was rolled back, elsewhere."""
         self._error = error
         return self._tell(faults.resolutely(self._claim_and_record_failure))
 
+    def overran(self, claim: Claim, error: BaseException) -> Outcome:
+        """Record the timeout of a handler that still runs under a lease, elsewhere."""
+        return self._tell(self._record(claim, error=error))
+
     def _handle_and_record(self) -> Outcome:
         with in_turn(), transaction.atomic(using=database()):
             claim = claims.claim(self._copy, self._site.worker)
             if claim is None:
                 return Outcome.DUPLICATE
-            ledger.succeed(claim, self._call(claim))
+            ledger.succeed(claim, self._call(claim, self._again().failed))
             isolate_on_commit()
         return Outcome.HANDLED
 
@@ -114,57 +119,104 @@ class Attempt:
             claim = claims.claim(self._copy, self._site.worker)
             return Outcome.DUPLICATE if claim is None else self._judge(claim)
 
-    def _start(self) -> Claim | None:
-        """Claim and lease, or bury what has crashed too often (then it holds no lease)."""
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Let no other suspect run in this process for a block, if ours is one; say if that is so.
+
+        Others that wait for a thread must not wait for a long suspect: it is only asked for a
+        moment.
+        """
+        alone = self._copy.suspect and self._site.suspect_runs.acquire(timeout=PATIENCE)
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._site.suspect_runs.release()
+
+    def _start(self, alone: bool) -> Claim | Outcome:
+        """Claim and lease; or the outcome without a run."""
         with transaction.atomic(using=database()):
             claim = claims.claim(self._copy, self._site.worker)
             if claim is None:
-                return None
+                return Outcome.DUPLICATE
             if claim.crashes >= conf.current().max_crashes:
                 bury(claim, Reason.CRASHED, None)
-                return claim
+                return Outcome.DEAD
+            if claim.suspect and not alone:
+                ledger.put_aside(claim, ASIDE if self._copy.suspect else timedelta(0))
+                return Outcome.SNOOZED
             self._token = claim.token
             return ledger.lease(claim)
+
+    def _run(self, claim: Claim) -> Outcome:
+        """Handle under the lease that is held."""
+        handle = self._handle_inside if _writes_here(claim) else self._handle_outside
+        try:
+            return self._tell(handle(claim))
+        except faults.DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001  # told here, and again by who runs it then
+            text = "".join(traceback.format_exception(error))
+            logger.error(
+                "Delivery %s runs again when its lease is over.\n%s",
+                claim.delivery,
+                masking.without_values(text, claim.event.data),
+            )
+            return Outcome.LOST
 
     def _handle_inside(self, claim: Claim) -> Outcome:
         """A suspect whose handler writes on ``DATABASE``: handler and outcome commit together."""
 
         def handle() -> Outcome:
             with in_turn(), transaction.atomic(using=database()):
-                ledger.succeed(claim, self._call(claim))
+                ledger.succeed(claim, self._call(claim, overrun))
                 isolate_on_commit()
             return Outcome.HANDLED
 
+        overrun = partial(self._again().overran, claim)
         try:
             return faults.resolutely(handle)
-        except faults.DatabaseAway:
-            self._error = Snooze(SOON, "a fault of the installation")
         except HANDLER_ERRORS as error:
-            self._error = error
-        return self._record(claim, None)
+            away = isinstance(error, faults.DatabaseAway)
+            return self._record(claim, error=self._charged(error, away))
 
     def _handle_outside(self, claim: Claim) -> Outcome:
         """No transaction is open while the handler runs."""
-        result, before = None, faults.session()
+        before = faults.session()
         try:
-            result = self._call(claim)
+            result = self._call(claim, partial(self._again().overran, claim))
         except HANDLER_ERRORS as error:
             away = faults.is_outage(error, before)
-            self._error = Snooze(SOON, "a fault of the installation") if away else error
+            return self._record(claim, error=self._charged(error, away))
         return self._record(claim, result)
 
-    def _record(self, claim: Claim, result: Any) -> Outcome:
+    def _again(self) -> Attempt:
+        """The same attempt for another thread, which speaks for a handler that cannot."""
+        attempt = Attempt(self._copy, self._site)
+        attempt._started = self._started
+        return attempt
+
+    def _charged(self, error: BaseException, away: bool) -> BaseException:
+        """What the attempt is charged with: nothing, if a fault or our leaving has ended it."""
+        interrupted = away or self._site.leaving.is_set()
+        return Snooze(SOON, "interrupted") if interrupted else error
+
+    def _record(
+        self, claim: Claim, result: Any = None, *, error: BaseException | None = None
+    ) -> Outcome:
         """Write the outcome; while the database is away, keep it and try again."""
+        self._error = error
         outage = Outage("database (outcome)")
         while True:
             try:
                 return faults.resolutely(lambda: self._write(claim, result))
-            except LeaseLost as error:
-                logger.warning("%s", error)
+            except LeaseLost as lost:
+                logger.warning("%s", lost)
+                faults.resolutely(lambda: ledger.acquit(claim))
                 return Outcome.LOST
-            except faults.DatabaseAway as error:
+            except faults.DatabaseAway as away:
                 connections.close_all()
-                if self._site.leaving.wait(outage.noticed(error).total_seconds()):
+                if self._site.leaving.wait(outage.noticed(away).total_seconds()):
                     raise
 
     def _write(self, claim: Claim, result: Any) -> Outcome:
@@ -179,7 +231,7 @@ class Attempt:
         self._number = claim.attempt
         return judge(claim, self._error, self._started, self._site.worker)
 
-    def _call(self, claim: Claim) -> Any:
+    def _call(self, claim: Claim, overrun: overdue.Record) -> Any:
         """Run the handler; return its result if the ledger can keep it."""
         self._number = claim.attempt
         signals.emit(
@@ -191,7 +243,7 @@ class Attempt:
             attempt=claim.attempt,
         )
         argument = [claim.event] if claim.subscription.batch else claim.event
-        return _kept(call(claim.subscription, argument, claim.event))
+        return _kept(call(claim.subscription, argument, claim.event, self._site, overrun))
 
     def _tell(self, outcome: Outcome) -> Outcome:
         signals.emit(
@@ -208,8 +260,17 @@ class Attempt:
         return outcome
 
 
-def call(subscription: Subscription, argument: Any, cause: Event | None) -> Any:
-    """Run the handler in the context of the event it handles; return what it returned."""
+def call(
+    subscription: Subscription,
+    argument: Any,
+    cause: Event | None,
+    site: Site,
+    overrun: overdue.Record,
+) -> Any:
+    """Run the handler in the context of the event it handles; return what it returned.
+
+    ``overrun`` records, in another thread, the timeout of a handler that does not end.
+    """
     with ExitStack() as stack:
         stack.enter_context(
             context.acting(
@@ -221,10 +282,10 @@ def call(subscription: Subscription, argument: Any, cause: Event | None) -> Any:
         )
         if subscription.effects == "database":
             stack.enter_context(strays.noticed(subscription.name))
-        if iscoroutinefunction(subscription.handler):
-            return async_to_sync(timeouts.awaited)(subscription, argument)
-        stack.enter_context(timeouts.limit(subscription.timeout))
-        return subscription.handler(argument)
+        run = stack.enter_context(site.runs.entered())
+        give_up = overdue.giving_up(run, overrun, site)
+        stack.enter_context(timeouts.limit(subscription, run, give_up))
+        return timeouts.call(subscription, argument, run)
 
 
 def _writes_here(claim: Claim) -> bool:

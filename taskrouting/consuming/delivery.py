@@ -2,7 +2,8 @@
 
 =========  =====================================================================================
 decode     bytes become an event; else a dead letter
-match      the queue's subscriptions that want it; none: a dead letter
+match      the queue's subscriptions that want it; none: passed on to a worker of another
+           release that has one (a deployment rolls on), else a dead letter
 claim      may this copy run? (``claims.py``) If not: DUPLICATE
 handle     the subscription's handler runs (``attempts.py``)
 judge      what it returned or raised becomes an outcome, written with what follows from it
@@ -16,28 +17,32 @@ import logging
 import re
 import traceback
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 
-from taskrouting import conf, events, json_text
+from taskrouting import conf, events, json_text, masking
 from taskrouting.dead_letters import records
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from taskrouting.routing.subscriptions import Subscription, registry
-from taskrouting.transport import receiving, store
-from taskrouting.transport.messages import RELAYED_AT, ROW, Arrival
+from taskrouting.transport import codecs, messages, signing, store
+from taskrouting.transport.messages import RELAYED_AT, REPEAT, Arrival
 
-from . import faults, ledger
-from .attempts import Attempt
-from .claims import Copy
+from . import faults, ledger, presence
+from .attempts import ASIDE, Attempt
+from .claims import ClaimHeld, Copy
 from .judging import Outcome
 from .site import Site, database
 
 logger = logging.getLogger("taskrouting.delivery")
 
 Reason = DeadLetter.Reason
+
+#: How soon a message that was passed on comes again: time for others to look at the queue.
+PASSED_ON = timedelta(seconds=1)
 
 #: The extension under which the audit log finds when the event was relayed.
 RELAYED_TIME = "relayedtime"
@@ -73,9 +78,9 @@ def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
 
 def keep_indigestible(arrival: Arrival, error: Exception, site: Site) -> None:
     """Keep a message over which we stumbled ourselves, with the traceback, and go on."""
-    logger.exception("A message of queue %r could not be handled at all.", arrival.queue)
-    text = "".join(traceback.format_exception(error))
-    faults.resolutely(lambda: records.keep_arrival(arrival, Reason.UNDECODABLE, text))
+    text = masking.hidden_in_text("".join(traceback.format_exception(error)))
+    logger.error("A message of queue %r could not be handled at all.\n%s", arrival.queue, text)
+    faults.resolutely(lambda: keep(arrival, Reason.UNDECODABLE, text))
     settle(arrival, site)
 
 
@@ -84,18 +89,33 @@ def _deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     if opened is None:
         return [Outcome.DEAD]
     event, wanted = opened
+    if not wanted:
+        return []
     copies = [copy_of(arrival, event, subscription) for subscription in wanted]
-    if len(copies) == 1 and _runs_leased(copies[0], arrival):
-        return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
-    outcomes = [Attempt(copy, site).directly() for copy in forward(copies, arrival, site)]
+    try:
+        if len(copies) == 1 and _runs_leased(copies[0]):
+            return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
+        left = forward(copies, site)
+    except ClaimHeld as error:
+        return [put_off(arrival, event, site, error)]
+    outcomes = [Attempt(copy, site).directly() for copy in left]
     settle(arrival, site)
     return outcomes
 
 
+def put_off(arrival: Arrival, event: Event, site: Site, error: ClaimHeld) -> Outcome:
+    """Let a message whose delivery is just being run wait in the store, and in no thread."""
+    logger.info("Still being run elsewhere, so this copy waits: %s", error)
+    faults.resolutely(lambda: put_back(arrival, event, ASIDE))
+    settle(arrival, site)
+    return Outcome.SNOOZED
+
+
 def keep_given_up(arrival: Arrival, site: Site) -> None:
     """Keep a message that the broker itself gave up on, under the queue where that happened."""
-    home = str(arrival.headers.get("x-first-death-queue") or arrival.queue)
-    why = arrival.headers.get("x-first-death-reason", "unknown")
+    noted = {name: text for name, text in arrival.headers.items() if isinstance(text, str)}
+    home = noted.get("x-first-death-queue") or arrival.queue
+    why = noted.get("x-first-death-reason", "unknown")
     text = f"The broker gave up on it in queue {home!r}; reason: {why}."
     letter = replace(arrival, queue=home)
     faults.resolutely(lambda: records.keep_arrival(letter, Reason.BROKER, text))
@@ -103,12 +123,20 @@ def keep_given_up(arrival: Arrival, site: Site) -> None:
 
 
 def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription]] | None:
-    """Decode and match; what cannot be is kept as a dead letter and acknowledged."""
+    """Decode and match; what cannot be is kept as a dead letter and acknowledged.
+
+    Nobody is found where the message was passed on to another worker; it is acknowledged then.
+    """
     try:
-        return _with_relay_time(decode(arrival), arrival), match(arrival)
+        event = _with_relay_time(decode(arrival), arrival)
+        wanted = match(arrival)
+        if not wanted:
+            faults.resolutely(lambda: pass_on(arrival, event))
+            settle(arrival, site)
+        return event, wanted
     except Undeliverable as error:
         reason, text = error.reason, str(error)
-        faults.resolutely(lambda: records.keep_arrival(arrival, reason, text))
+        faults.resolutely(lambda: keep(arrival, reason, text))
         settle(arrival, site)
         return None
 
@@ -116,18 +144,20 @@ def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription
 def decode(arrival: Arrival) -> Event:
     """Read the event. Raises Undeliverable for bytes that are none."""
     settings = conf.current()
-    if len(arrival.body) > settings.max_message_bytes:
+    limit = codecs.limit(arrival)
+    if len(arrival.body) > limit:
         raise Undeliverable(
             Reason.UNDECODABLE,
-            f"The message has {len(arrival.body)} bytes; MAX_MESSAGE_BYTES allows "
-            f"{settings.max_message_bytes}.",
+            f"The message has {len(arrival.body)} bytes; MAX_MESSAGE_BYTES allows {limit}.",
         )
     if fault := json_text.text_fault(arrival.routing_key[: events.MAX_LENGTH + 1]):
         raise Undeliverable(Reason.UNDECODABLE, f"The routing key: {fault}")
     if len(arrival.routing_key) > events.MAX_LENGTH:
         raise Undeliverable(Reason.UNDECODABLE, "The routing key is over 255 characters long.")
     try:
-        return _decoded(arrival, settings)
+        whole = codecs.whole(arrival)
+        signing.verify(whole)
+        return _decoded(whole, settings)
     except NotAccepted as error:
         raise Undeliverable(Reason.NOT_ACCEPTED, str(error)) from error
     except InvalidEnvelope as error:
@@ -135,26 +165,51 @@ def decode(arrival: Arrival) -> Event:
 
 
 def match(arrival: Arrival) -> list[Subscription]:
-    """Find who wants the message: whom it is addressed to, else by queue and pattern.
+    """Find who wants the message: whom it is addressed to, else by queue and pattern."""
+    if arrival.subscription is None:
+        return registry.wanting(arrival.queue, arrival.routing_key)
+    named = registry.get(arrival.subscription)
+    return [named] if named else []
 
-    Raises Undeliverable when nobody does.
+
+def pass_on(arrival: Arrival, event: Event) -> None:
+    """Put a message that nobody here wants back into its queue, for a worker that knows who does.
+
+    It comes again soon, to that worker or to us. Raises Undeliverable when no worker that is alive
+    knows anybody; a message that circulates meets that end when the last one has stopped.
     """
-    if arrival.subscription is not None:
-        named = registry.get(arrival.subscription)
-        wanted = [named] if named else []
-    else:
-        wanted = registry.wanting(arrival.queue, arrival.routing_key)
-    if wanted:
-        return wanted
-    known = ", ".join(each.name for each in registry.on_queue(arrival.queue)) or "none"
-    whom = f"is named {arrival.subscription!r}" if arrival.subscription else (
-        f"wants {arrival.routing_key!r}"
-    )  # fmt: skip
-    raise Undeliverable(
-        Reason.UNMATCHED,
-        f"No subscription of queue {arrival.queue!r} {whom}; there are: {known}. Was one renamed, "
-        "or is a binding left that the code no longer declares (declare_topology --prune)?",
+    if not presence.wanted_elsewhere(arrival):
+        raise _unmatched(arrival)
+    put_back(arrival, event, PASSED_ON)
+    logger.info(
+        "Event %s on queue %r is left to a worker of another release.", event.id, arrival.queue
     )
+
+
+def put_back(arrival: Arrival, event: Event, delay: timedelta) -> None:
+    """Put a message as it came into its queue again, due after ``delay``; a suspect stays one."""
+    copy = messages.of_event(
+        event,
+        exchange=arrival.exchange,
+        routing_key=arrival.routing_key,
+        queue=arrival.queue,
+        subscription=arrival.subscription or "",
+        token=arrival.token,
+        headers={REPEAT: 1} if arrival.redelivered else {},
+        delay=delay,
+    )
+    store.put([signing.signed(copy)], using=database())
+
+
+def keep(arrival: Arrival, reason: Reason, error: str) -> None:
+    """Keep a message as a dead letter; a delivery whose turn it was is dead with it.
+
+    But not on the word of somebody who has merely seen its token.
+    """
+    with transaction.atomic(using=database()):
+        its_turn = arrival.token is not None and signing.is_trusted(arrival)
+        delivery = ledger.bury_copy(arrival) if its_turn else None
+        records.keep_arrival(arrival, reason, error, delivery=delivery)
 
 
 def copy_of(arrival: Arrival, event: Event, subscription: Subscription) -> Copy:
@@ -165,15 +220,17 @@ def copy_of(arrival: Arrival, event: Event, subscription: Subscription) -> Copy:
         queue=arrival.queue,
         routing_key=arrival.routing_key,
         token=arrival.token,
+        suspect=arrival.redelivered,
     )
 
 
-def forward(copies: list[Copy], arrival: Arrival, site: Site) -> list[Copy]:
+def forward(copies: list[Copy], site: Site) -> list[Copy]:
     """Where several subscriptions want one message, give those that run leased one each.
 
     A thread holds one lease, and a suspect must run alone. Returns the copies left to run here.
+    Raises ClaimHeld as ``claims.claim`` does.
     """
-    leased = [copy for copy in copies if len(copies) > 1 and _runs_leased(copy, arrival)]
+    leased = [copy for copy in copies if len(copies) > 1 and _runs_leased(copy)]
 
     def put() -> None:
         with transaction.atomic(using=database()):
@@ -190,8 +247,8 @@ def settle(arrival: Arrival, site: Site) -> None:
 
     A row that cannot go now is sent again; its copy is a duplicate, and lets the row go then.
     """
-    row = arrival.headers.get(ROW)
-    if site.kept and isinstance(row, int):
+    row = signing.row_of(arrival) if site.kept else None
+    if row is not None:
         try:
             faults.resolutely(lambda: store.received(row, arrival.queue, using=database()))
         except faults.DatabaseAway as error:
@@ -199,8 +256,19 @@ def settle(arrival: Arrival, site: Site) -> None:
     site.acknowledge(arrival)
 
 
-def _runs_leased(copy: Copy, arrival: Arrival) -> bool:
-    return arrival.redelivered or copy.subscription.effects == "external"
+def _unmatched(arrival: Arrival) -> Undeliverable:
+    known = ", ".join(each.name for each in registry.on_queue(arrival.queue)) or "none"
+    named = f"is named {arrival.subscription!r}"
+    whom = named if arrival.subscription else f"wants {arrival.routing_key!r}"
+    return Undeliverable(
+        Reason.UNMATCHED,
+        f"No subscription of queue {arrival.queue!r} {whom}; there are: {known}. Was one renamed, "
+        "or is a binding left that the code no longer declares (declare_topology --prune)?",
+    )
+
+
+def _runs_leased(copy: Copy) -> bool:
+    return copy.suspect or copy.subscription.effects == "external"
 
 
 def _with_relay_time(event: Event, arrival: Arrival) -> Event:
@@ -226,4 +294,4 @@ def _decoded(arrival: Arrival, settings: conf.Settings) -> Event:
     except NotAccepted:
         if "json" in settings.accept and len(settings.accept) == 1:
             raise
-        return events.from_plain(receiving.deserialize(arrival, settings.accept), **where)
+        return events.from_plain(codecs.deserialized(arrival, settings.accept), **where)

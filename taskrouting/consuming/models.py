@@ -31,6 +31,7 @@ class Delivery(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     crashes = models.PositiveIntegerField(_("crashes"), default=0)
+    suspect = models.BooleanField(_("suspect"), default=False)
     errors = models.JSONField(_("errors"), default=list)
     result = models.JSONField(_("result"), null=True)
     token = models.UUIDField(_("token"), null=True)
@@ -69,6 +70,8 @@ class WorkerProcess(models.Model):
     pid = models.PositiveIntegerField(_("process id"))
     version = models.CharField(_("version"), max_length=50)
     queues = models.JSONField(_("queues"), default=list)
+    #: What its code subscribes on each of its queues: ``{queue: {subscription: [pattern]}}``.
+    subscriptions = models.JSONField(_("subscriptions"), default=dict)
     threads = models.PositiveIntegerField(_("threads"))
     started_at = models.DateTimeField(_("started at"), db_default=Now())
     seen_at = models.DateTimeField(_("last heartbeat"), db_default=Now())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from django.db.models.functions import Now
 
-from taskrouting import conf, signals
+from taskrouting import conf, json_text, masking, signals
 from taskrouting.transport.messages import Arrival, Message
 
 from .models import DeadLetter
@@ -19,24 +20,29 @@ LONGEST_ERROR = 20_000
 SHORT = 255
 
 
-def keep_arrival(arrival: Arrival, reason: DeadLetter.Reason, error: str) -> None:
-    """Keep a message that arrived and could not become an event, as it was on the wire."""
-    properties = _plain(arrival.properties)
+def keep_arrival(
+    arrival: Arrival, reason: DeadLetter.Reason, error: str, *, delivery: int | None = None
+) -> None:
+    """Keep a message that arrived and could not be handed to anybody, as it was on the wire.
+
+    ``delivery`` is the number of the ledger's row whose turn it was.
+    """
     _keep(
         reason,
         error,
         queue=arrival.queue,
         subscription=arrival.subscription or "",
-        event_id=str(properties.get("message_id") or ""),
-        source=str(properties.get("app_id") or ""),
+        event_id=_text(arrival.properties.get("message_id")),
+        source=_text(arrival.properties.get("app_id")),
         routing_key=arrival.routing_key,
         exchange=arrival.exchange,
         body=arrival.body,
         headers=_plain(arrival.headers),
-        properties=properties,
+        properties=_plain(arrival.properties),
         content_type=arrival.content_type or "",
         content_encoding=arrival.content_encoding or "",
         mark="",
+        delivery=delivery,
     )
 
 
@@ -101,7 +107,7 @@ def _keep(reason: DeadLetter.Reason, error: str, *, mark: str, **values: Any) ->
         values[name] = _clean(values[name])[:SHORT]
     letter = DeadLetter(
         reason=reason,
-        error=_clean(error)[:LONGEST_ERROR],
+        error=_clean(masking.hidden_in_text(error))[:LONGEST_ERROR],
         fingerprint=hashlib.sha256(mark.encode("utf-8", "replace")).hexdigest() if mark else None,
         **values,
     )
@@ -121,13 +127,20 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def _plain(value: Any) -> Any:
-    """Make what a broker hands over fit for a JSON column."""
+def _text(value: object) -> str:
+    """Take a property that is text; of anything else the column would be no identity."""
+    return value if isinstance(value, str) else ""
+
+
+def _plain(value: Any, levels: int = json_text.MAX_DEPTH) -> Any:
+    """Make what a broker hands over fit for a JSON column, however deep it is nested."""
+    if isinstance(value, Mapping | list | tuple) and not levels:
+        return "…"
     if isinstance(value, Mapping):
-        return {_clean(str(key)): _plain(item) for key, item in value.items()}
+        return {_clean(str(key)): _plain(item, levels - 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool | int | None):
+        return [_plain(item, levels - 1) for item in value]
+    if isinstance(value, bool | int | None) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, bytes):
         return _clean(value.decode("utf-8", "replace"))

@@ -21,7 +21,7 @@ from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.durations import Duration, as_duration
 from taskrouting.events import Event
 from taskrouting.exceptions import ConfigurationError, InvalidEventData
-from taskrouting.transport import broker, messages, routes, store
+from taskrouting.transport import broker, messages, routes, signing, store
 from taskrouting.transport.messages import Message
 from taskrouting.transport.models import Message as MessageRow
 
@@ -147,12 +147,17 @@ def _message(event: Event, draft: Draft) -> Message:
         priority=_priority(draft.priority),
         delay=_delay(draft),
     )
+    # What the context hands on may be as long as whoever began it has made it.
+    if fault := messages.property_fault(
+        event_id=event.id, source=event.source, correlation_id=draft.correlation_id
+    ):
+        raise InvalidEventData(f"{fault}.")
     if len(message.body) > settings.max_message_bytes:
         raise InvalidEventData(
             f"The event {event.type!r} is {len(message.body)} bytes on the wire; MAX_MESSAGE_BYTES "
             f"allows {settings.max_message_bytes}. Publish a reference to the data instead."
         )
-    return message
+    return signing.signed(message)
 
 
 def _routed(message: Message, alias: str) -> list[Message]:

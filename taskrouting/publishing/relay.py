@@ -34,10 +34,10 @@ from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.exceptions import BrokerBlocked, BrokerUnavailable
 from taskrouting.routing import topology
 from taskrouting.transport import broker as brokers
-from taskrouting.transport import routes, sending, store, wakeup
+from taskrouting.transport import routes, sending, signing, store, wakeup
 from taskrouting.transport.messages import OUTBOX, REPEAT, ROW
 from taskrouting.transport.outage import Outage
-from taskrouting.transport.sending import Fate, Sender
+from taskrouting.transport.sending import Fate, Refusal, Sender
 from taskrouting.transport.store import Claimed
 
 from .publisher import keep_unroutable, spread
@@ -71,7 +71,7 @@ class Relay:
         self._kept = brokers.kept_until_received(conf.current())
         #: The last claim, by its queue; and what was sent, until the database knows its fate.
         self._claimed: tuple[str, UUID] | None = None
-        self._untold: tuple[Sequence[Claimed], Sequence[Fate]] = ([], [])
+        self._untold: tuple[Sequence[Claimed], Sequence[Fate | Refusal]] = ([], [])
         self._active_at = time.monotonic()
         self._outage = Outage(f"relay of {using!r}")
         self._stop: threading.Event
@@ -199,7 +199,7 @@ class Relay:
                 self._settle([row], [fate])
         return len(due)
 
-    def _sent(self, sender: Sender, rows: Sequence[Claimed]) -> list[Fate]:
+    def _sent(self, sender: Sender, rows: Sequence[Claimed]) -> list[Fate | Refusal]:
         """Send ``rows``; when the broker goes away, give them back as if nobody had looked."""
         if not rows:
             return []
@@ -216,7 +216,7 @@ class Relay:
         store.extend(rows, CLAIM, using=self._using)
         return self._outage.noticed(fault)
 
-    def _settle(self, rows: Sequence[Claimed], fates: Sequence[Fate]) -> None:
+    def _settle(self, rows: Sequence[Claimed], fates: Sequence[Fate | Refusal]) -> None:
         """Delete what arrived, keep what did not, and bury what never will."""
         self._untold = rows, fates
         gone: list[Claimed] = []
@@ -225,10 +225,12 @@ class Relay:
             if fate in (Fate.NACKED, Fate.UNKNOWN):
                 later.append(row)
                 continue
-            if fate is Fate.UNROUTABLE and not row.message.subscription:
+            if fate is Fate.UNROUTABLE and row.message.queue == OUTBOX:
                 keep_unroutable(row.message)
-            elif fate in (Fate.REFUSED, Fate.UNROUTABLE):
-                _keep_refused(row)
+            elif fate is Fate.UNROUTABLE:
+                _keep_refused(row, "the queue is not there")
+            elif isinstance(fate, Refusal):
+                _keep_refused(row, fate.reason)
             gone.append(row)
         store.settle(gone, using=self._using)
         store.release(later, using=self._using, delay=BACKPRESSURE, seen=False)
@@ -236,19 +238,18 @@ class Relay:
         _tell(gone)
 
 
-def _keep_refused(row: Claimed) -> None:
-    records.keep_message(
-        row.message,
-        DeadLetter.Reason.REFUSED,
-        f"The broker does not take this message for queue {row.message.queue!r}: it is malformed "
-        "for AMQP or larger than the broker allows, or the queue is not there.",
-    )
+def _keep_refused(row: Claimed, reason: str) -> None:
+    message = row.message
+    queue = "" if message.queue == OUTBOX else f" for queue {message.queue!r}"
+    text = f"The broker does not take {message.routing_key!r}{queue}: {reason}."
+    records.keep_message(message, DeadLetter.Reason.REFUSED, text)
 
 
 def _marked(row: Claimed) -> Claimed:
     """Name the row that waits for its reception; what was sent before is a repeat, so a suspect."""
     repeat = {REPEAT: row.deliveries - 1} if row.deliveries > 1 else {}
-    headers = {**row.message.headers, ROW: row.id, **repeat}
+    name = signing.name_of_row(row.id, row.message)
+    headers = {**row.message.headers, ROW: name, **repeat}
     return replace(row, message=replace(row.message, headers=headers))
 
 
@@ -257,9 +258,12 @@ def _resend(deliveries: int) -> timedelta:
     return min(first * (1 << min(deliveries - 1, 20)), LATEST_RESEND)
 
 
-def _worst(fates: Sequence[Fate]) -> Fate:
+def _worst(fates: Sequence[Fate | Refusal]) -> Fate | Refusal:
     """The fate of an event is that of its unluckiest copy; without copies it is done with."""
-    order = (Fate.REFUSED, Fate.UNKNOWN, Fate.NACKED, Fate.UNROUTABLE)
+    for fate in fates:
+        if isinstance(fate, Refusal):
+            return fate
+    order = (Fate.UNKNOWN, Fate.NACKED, Fate.UNROUTABLE)
     return next((fate for fate in order if fate in fates), Fate.CONFIRMED)
 
 

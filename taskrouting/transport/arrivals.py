@@ -33,14 +33,15 @@ def arrival_of(claimed: Claimed, queue: str) -> Arrival:
 
 def of_kombu(message: Any, queue: str, generation: int, tag: int) -> Arrival:
     """Read a Kombu message of any transport."""
-    info = message.delivery_info or {}
+    # A virtual transport's own says where the message goes back to, not where it was published.
+    info = message.properties.get("delivery_info") or message.delivery_info or {}
     headers = message.headers or {}
     exchange, routing_key, subscription, token = address(
         headers, str(info.get("exchange") or ""), str(info.get("routing_key") or "")
     )
     return Arrival(
         queue=queue,
-        body=_body(message),
+        body=bytes(message.body or b""),
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         headers=headers,
@@ -77,14 +78,3 @@ def _times_received(info: Mapping[str, Any]) -> int:
         return int(info["sqs_message"]["Attributes"]["ApproximateReceiveCount"])
     except (KeyError, TypeError, ValueError):
         return 1
-
-
-def _body(message: Any) -> bytes:
-    """Return the bytes as sent; py-amqp has decoded what called itself text."""
-    body = message.body
-    if not isinstance(body, str):
-        return bytes(body or b"")
-    try:
-        return body.encode(message.content_encoding or "utf-8", "surrogatepass")
-    except (LookupError, ValueError):  # a content encoding that is no charset, or an odd one
-        return body.encode("utf-8", "surrogatepass")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,11 +18,15 @@ from taskrouting.exceptions import BrokerUnavailable, TaskroutingError, Topology
 from taskrouting.routing.topology import Queue, Topology
 
 from . import closing, declared
+from .advice import advice
 from .capabilities import capabilities
 from .store import Claimed
 
 #: How long one attempt to connect may take.
 CONNECT_TIMEOUT = 4.0
+
+#: RabbitMQ's own limit, unless its configuration says otherwise.
+CONSUMER_TIMEOUT = timedelta(minutes=30)
 
 #: Backstop for a message that RabbitMQ has delivered again and again; the real limit is ours.
 DELIVERY_LIMIT = 1000
@@ -44,6 +49,16 @@ class Broker:
         self.database = settings.database
         #: What was claimed on the embedded broker and could not be handed back: it was away.
         self.left_behind: list[Claimed] = []
+        self._lease = settings.lease
+
+    @property
+    def hands_out_after(self) -> timedelta:
+        """For how long a worker may hold a message before the broker gives it to another one."""
+        if self.can.embedded:
+            return self._lease
+        known = {"amqp": CONSUMER_TIMEOUT}.get(self.can.name, timedelta(0))
+        seconds = self.options.get("visibility_timeout")
+        return known if seconds is None else timedelta(seconds=seconds)
 
     @contextmanager
     def connect(self, *, heartbeat: float = 0) -> Iterator[Connection]:
@@ -77,7 +92,8 @@ class Broker:
             raise  # it says already what it is
         except lost as error:
             where = "django://" if self.can.embedded else connection.as_uri()
-            raise BrokerUnavailable(f"{where}: {_first_line(error)}") from error
+            hint = advice(self.url, error)
+            raise BrokerUnavailable(f"{where}: {_first_line(error)}{hint}") from error
 
     def declare(self, connection: Connection, topology: Topology) -> None:
         """Declare exchange, queues and bindings; harmless when they are there already.

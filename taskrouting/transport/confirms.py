@@ -11,6 +11,7 @@ still comes, so the returned ones must be looked at.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -27,11 +28,16 @@ class Fate(Enum):
     #: The broker is too full; keep it and wait.
     NACKED = "nacked"
 
-    #: The broker closes the channel over this very message.
-    REFUSED = "refused"
-
     #: No answer; send it again.
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The other fate: the broker does not take this very message, now or later."""
+
+    #: In the words of the broker, or of the client that could not even write it.
+    reason: str
 
 
 class Confirms:

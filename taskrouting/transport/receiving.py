@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import count
-from json import JSONDecodeError
 from typing import Any
 
-from kombu import Connection, Consumer, Queue, serialization
-from kombu.exceptions import ContentDisallowed, DecodeError
-
-from taskrouting.exceptions import InvalidEnvelope, NotAccepted
+from kombu import Connection, Consumer, Queue
 
 from . import arrivals, closing, store, strays
 from .arrivals import arrival_of
@@ -59,26 +55,20 @@ class Receiver:
         self._unsettled: dict[int, Any] = {}
         self._tags = count(1)
         self._checked_at = time.monotonic()
-        self._deliver: Callable[[Arrival], None]
 
     def consume(self, queues: Mapping[str, int], deliver: Callable[[Arrival], None]) -> None:
         """Start to consume ``queues`` (name: prefetch); ``deliver`` is called while draining."""
-        self._deliver = deliver
         for name, prefetch in queues.items():
             self._open(name, prefetch, deliver)
 
     def _open(self, name: str, prefetch: int, deliver: Callable[[Arrival], None]) -> None:
         channel = self.connection.channel()
         channel.basic_qos(0, prefetch, False)
-        if not self._broker.can.routes:
-            channel.Message = strays.tolerant(channel.Message, name)
-        on_message = self._receive(name, deliver)
+        strays.tolerate(channel, name, self._broker.can.name)
         consumer = Consumer(
             channel,
             queues=[Queue(name, channel=channel, no_declare=True)],
-            on_message=on_message,
-            # Broken compression is found before on_message; its bytes become a dead letter.
-            on_decode_error=partial(_undecoded, on_message),
+            on_message=self._receive(name, deliver),
             auto_declare=False,
         )
         consumer.consume()
@@ -97,8 +87,6 @@ class Receiver:
             except self.connection.connection_errors:
                 self._lost = True
                 raise
-            except JSONDecodeError as error:
-                self._deliver(strays.arrival_of(error, self._only_queue()))
             return True
 
     def acknowledge(self, arrival: Arrival) -> None:
@@ -169,10 +157,6 @@ class Receiver:
 
         return on_message
 
-    def _only_queue(self) -> str:
-        """Name the queue that is consumed, if it is one; Kombu does not say which one it was."""
-        return next(iter(self._consumers)) if len(self._consumers) == 1 else ""
-
     def _check(self) -> None:
         """Send heartbeats; on Redis give back what dead workers had taken. Are we deaf?"""
         if time.monotonic() - self._checked_at < CHECK_EVERY:
@@ -222,29 +206,4 @@ def receiver(broker: Broker, watch: Watch | None = None) -> Iterator[Receiver]:
             receiver.hand_back_all()
 
 
-def deserialize(arrival: Arrival, accept: Sequence[str]) -> Any:
-    """Read a body in a serializer of Kombu's that ``accept`` names.
-
-    Raises NotAccepted for a content type it does not name, InvalidEnvelope for broken bytes.
-    """
-    try:
-        return serialization.loads(
-            arrival.body,
-            arrival.content_type,
-            arrival.content_encoding or "utf-8",
-            accept=serialization.prepare_accept_content(accept),
-            force=False,
-        )
-    except ContentDisallowed as error:
-        raise NotAccepted(
-            f"Content type {arrival.content_type!r} is not in TASKROUTING['ACCEPT'] {list(accept)}."
-        ) from error
-    except DecodeError as error:
-        raise InvalidEnvelope(f"Not readable as {arrival.content_type}: {error}") from error
-
-
-def _undecoded(on_message: Callable[[Any], None], message: Any, error: Exception) -> None:
-    on_message(message)
-
-
-__all__ = ["Receiver", "arrival_of", "deserialize", "receiver"]
+__all__ = ["Receiver", "arrival_of", "receiver"]

@@ -1,0 +1,60 @@
+"""Does a run of chaos notice when the code is broken? Once for each promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.runs import run
+
+pytestmark = [pytest.mark.faults, pytest.mark.services]
+
+#: The mutation, where and with what it shows, and the promises that it must break.
+BROKEN = {
+    "acknowledge_before_commit": (
+        "postgres",
+        ["--deeds", "kill_process", "kill_worker"],
+        {"lost audit rows", "lost effects"},
+    ),
+    "skip_the_fence": (
+        "postgres",
+        ["--deeds", "kill_process", "stop_for_long", "--kinds", "work.lingering"],
+        {"doubled effects"},
+    ),
+    "forget_the_unique_key": (
+        "postgres",
+        ["--deeds", "kill_process", "kill_worker"],
+        {"doubled effects", "doubled audit rows"},
+    ),
+    "hand_back_through_the_exchange": (
+        "rabbitmq",
+        ["--deeds", "restart"],
+        {"unexplained copies"},
+    ),
+    "forget_before_the_confirm": (
+        "rabbitmq",
+        ["--deeds", "kill_relay", "cut_broker"],
+        {"lost audit rows", "lost effects"},
+    ),
+}
+
+
+@pytest.mark.parametrize("mutation", BROKEN)
+def test_a_broken_promise_is_noticed(tmp_path: Path, mutation: str) -> None:
+    """Code that breaks a promise makes a run fail, and the table says which promise it was."""
+    broker, options, promises = BROKEN[mutation]
+    pace = ["--minutes", "0.15", "--pace", "0.5", "--under-way", "800"]
+
+    report = run(tmp_path, broker, "--mutation", mutation, *pace, *options)
+
+    broken = {promise for promise, count in report["violations"].items() if count}
+    assert broken & promises, report["printed"]
+
+
+def test_peace_breaks_nothing(tmp_path: Path) -> None:
+    """Where nobody is killed, no copy comes twice: what is noticed above comes of the mutation."""
+    report = run(tmp_path, "rabbitmq", "--minutes", "0.15", "--pace", "0.5", "--deeds", "restart")
+
+    assert report["events"] > 100
+    assert not any(report["violations"].values()), report["printed"]

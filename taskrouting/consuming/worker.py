@@ -26,7 +26,7 @@ from taskrouting.transport.outage import Outage
 from taskrouting.transport.receiving import Receiver
 from taskrouting.transport.watch import Watch
 
-from . import batches, delivery, faults, ledger
+from . import batches, delivery, faults, given_up, ledger
 from .collecting import Collector
 from .faults import DatabaseAway
 from .leases import Heartbeat
@@ -193,7 +193,7 @@ class Worker:
 
     def _take_given_up(self, arrival: Arrival) -> None:
         """Take a message that the broker itself has given up on."""
-        self._pools[0].submit([arrival], lambda: delivery.keep_given_up(arrival, self._site))
+        self._pools[0].submit([arrival], lambda: given_up.take(arrival, self._site))
 
     def _settle(self, receiver: Receiver) -> bool:
         """Tell the broker what is settled; return whether there was anything."""

@@ -31,6 +31,9 @@ CONSUMER_TIMEOUT = timedelta(minutes=30)
 #: Backstop for a message that RabbitMQ has delivered again and again; the real limit is ours.
 DELIVERY_LIMIT = 1000
 
+#: What is dead has nowhere else to go: RabbitMQ 4 would drop it when it is delivered too often.
+NO_LIMIT = 1_000_000_000
+
 
 def current() -> Broker:
     """Return the broker the settings name; opens no socket."""
@@ -220,7 +223,7 @@ def _declare_dead_letter_queue(channel: Any, topology: Topology) -> None:
         durable=True,
         exclusive=False,
         auto_delete=False,
-        arguments={"x-queue-type": "quorum"},
+        arguments={"x-queue-type": "quorum", "x-delivery-limit": NO_LIMIT},
     )
     channel.queue_bind(queue=name, exchange=name, routing_key="")
 
@@ -230,11 +233,8 @@ def _defaults(name: str, settings: conf.Settings) -> dict[str, Any]:
     if name == "amqp":
         # py-amqp's own limit of one second is shorter than a pause of RabbitMQ under load.
         # And no answer is waited for longer on a connection that is dead and does not say so.
-        return {
-            "socket_settings": {socket.TCP_USER_TIMEOUT: 30_000},
-            "write_timeout": 30,
-            "read_timeout": 30,
-        }
+        patience = {socket.TCP_USER_TIMEOUT: 30_000}
+        return {"socket_settings": patience, "write_timeout": 30, "read_timeout": 30}
     if name == "redis":
         return {
             # A frozen server must not hold us forever; longer than BRPOP's second.

@@ -100,10 +100,7 @@ def put(messages: Sequence[Message], *, using: str | None = None) -> None:
 def claim(
     queue: str, limit: int, lease: timedelta, *, using: str, mine: UUID | None = None
 ) -> list[Claimed]:
-    """Take up to ``limit`` due messages of ``queue`` for ``lease``, most urgent first.
-
-    ``mine`` names the claim, for ``abandon``.
-    """
+    """Take up to ``limit`` due messages, most urgent first; ``mine`` names the claim."""
     if limit < 1:
         return []
     dialect = DIALECTS[connections[using].vendor]

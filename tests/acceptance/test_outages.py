@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import amqp
 import pytest
 
 from taskrouting.models import DeadLetter, Delivery, Message
+from taskrouting.routing import topology
+from taskrouting.transport import broker
 from tests.acceptance.scenes import (
     BESIDE,
     DATABASES,
     END,
     FAULT,
+    PATIENCE,
+    RABBITMQ,
     Scene,
     away,
     belongings,
@@ -125,6 +130,30 @@ def test_while_the_database_is_away_messages_stay_on_the_broker(
         scene.door.open_door()
         scene.wait_until_handled(12)
     assert set(scene.rows(Delivery).values_list("attempts", "crashes")) == {(1, 0)}
+
+
+@pytest.mark.parametrize("away", [RABBITMQ], indirect=True)
+def test_what_rabbitmq_gave_up_on_is_handled_all_the_same(
+    scene: Scene, settings: Any, tmp_path: Path
+) -> None:
+    """It was returned too often, by deploys say: the worker puts it back, and it runs once."""
+    often = {"QUEUES": {"write_queue": {"arguments": {"x-delivery-limit": 1}}}}
+    settings.TASKROUTING = {**settings.TASKROUTING, **often}
+    here = broker.current()
+    with here.connect() as connection:
+        here.declare(connection, topology.current())
+    with opened(scene.broker_url) as connection:
+        channel = connection.channel()
+        channel.basic_publish(plain(1), scene.settings["EXCHANGE"], "depot.write.row")
+        for _ in range(2):
+            message = wait_until(lambda: channel.basic_get("write_queue"), timeout=PATIENCE)
+            channel.basic_reject(message.delivery_tag, requeue=True)
+
+    with scene.worker(tmp_path, **often) as worker:
+        scene.wait_until_handled(1)
+    assert "goes back" in worker.printed()
+    assert scene.rows(Delivery).values_list("attempts", "crashes").get() == (1, 0)
+    assert not scene.rows(DeadLetter).exists()
 
 
 def plain(number: int) -> amqp.Message:

@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-matrix fuzz chaos lint wheel clean
+.PHONY: help demo serve test test-matrix fuzz chaos long-run pruning lint wheel clean
 .DELETE_ON_ERROR:
 
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -41,12 +41,18 @@ fuzz: .venv-fuzz/installed  ## Look for messages that break the door (SECONDS=60
 chaos: .venv/installed  ## Kill everything and check the books (BROKER=sqlite|postgres|rabbitmq|redis MINUTES=10 SEED=7 EVENTS=… KILLS=…)
 	.venv/bin/python -m benchmarks.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(KILLS),--kills $(KILLS))
 
+long-run: .venv/installed  ## Send many events through one worker and watch its memory (EVENTS=200000 BROKER=postgres|rabbitmq)
+	.venv/bin/python -m benchmarks.long_run $(if $(BROKER),--broker $(BROKER)) $(if $(EVENTS),--events $(EVENTS))
+
 lint: .venv/installed  ## ruff, mypy, import-linter, and no migration forgotten
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python manage.py makemigrations --check --dry-run
+
+pruning: .venv/installed  ## How much pruning slows a loaded worker (DATABASE=postgres|sqlite)
+	.venv/bin/python -m benchmarks.pruning $(if $(DATABASE),--database $(DATABASE))
 
 wheel: .venv/installed  ## Build the wheel into dist/
 	.venv/bin/python -m build --wheel --no-isolation

@@ -9,7 +9,6 @@
     ├── NotAccepted             bytes arrived of a content type that we do not read
     ├── BrokerUnavailable       a fault of the installation: wait and try again, nothing is charged
     ├── TopologyConflict        a queue or exchange exists with other arguments
-    ├── UnsupportedByTransport  this broker cannot do what was asked
     ├── HandlerTimeout          a handler ran longer than its ``timeout``; a failed attempt
     ├── LeaseLost               another worker runs this delivery now; nothing was recorded
     └── CannotRedrive           a dead letter cannot go round again; the message says what to do
@@ -72,10 +71,6 @@ class TopologyConflict(TaskroutingError):
 
     The message names it, the argument that differs, and how to get out of it.
     """
-
-
-class UnsupportedByTransport(TaskroutingError):
-    """The broker in use cannot do what was asked, for example priorities."""
 
 
 class LeaseLost(TaskroutingError):

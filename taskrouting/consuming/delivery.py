@@ -2,7 +2,8 @@
 
 =========  =====================================================================================
 decode     bytes become an event; else a dead letter
-match      the queue's subscriptions that want it; none: a dead letter
+match      the queue's subscriptions that want it; none: passed on to a worker of another
+           release that has one (a deployment rolls on), else a dead letter
 claim      may this copy run? (``claims.py``) If not: DUPLICATE
 handle     the subscription's handler runs (``attempts.py``)
 judge      what it returned or raised becomes an outcome, written with what follows from it
@@ -16,6 +17,7 @@ import logging
 import re
 import traceback
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -26,10 +28,10 @@ from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from taskrouting.routing.subscriptions import Subscription, registry
-from taskrouting.transport import codecs, store
-from taskrouting.transport.messages import RELAYED_AT, ROW, Arrival
+from taskrouting.transport import codecs, messages, store
+from taskrouting.transport.messages import RELAYED_AT, REPEAT, ROW, Arrival
 
-from . import faults, ledger
+from . import faults, ledger, presence
 from .attempts import Attempt
 from .claims import Copy
 from .judging import Outcome
@@ -38,6 +40,9 @@ from .site import Site, database
 logger = logging.getLogger("taskrouting.delivery")
 
 Reason = DeadLetter.Reason
+
+#: How soon a message that was passed on comes again: time for others to look at the queue.
+PASSED_ON = timedelta(seconds=1)
 
 #: The extension under which the audit log finds when the event was relayed.
 RELAYED_TIME = "relayedtime"
@@ -79,7 +84,7 @@ def keep_indigestible(arrival: Arrival, error: Exception, site: Site) -> None:
     """Keep a message over which we stumbled ourselves, with the traceback, and go on."""
     logger.exception("A message of queue %r could not be handled at all.", arrival.queue)
     text = "".join(traceback.format_exception(error))
-    faults.resolutely(lambda: records.keep_arrival(arrival, Reason.UNDECODABLE, text))
+    faults.resolutely(lambda: keep(arrival, Reason.UNDECODABLE, text))
     settle(arrival, site)
 
 
@@ -88,6 +93,8 @@ def _deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     if opened is None:
         return [Outcome.DEAD]
     event, wanted = opened
+    if not wanted:
+        return []
     copies = [copy_of(arrival, event, subscription) for subscription in wanted]
     if len(copies) == 1 and _runs_leased(copies[0], arrival):
         return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
@@ -107,12 +114,20 @@ def keep_given_up(arrival: Arrival, site: Site) -> None:
 
 
 def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription]] | None:
-    """Decode and match; what cannot be is kept as a dead letter and acknowledged."""
+    """Decode and match; what cannot be is kept as a dead letter and acknowledged.
+
+    Nobody is found where the message was passed on to another worker; it is acknowledged then.
+    """
     try:
-        return _with_relay_time(decode(arrival), arrival), match(arrival)
+        event = _with_relay_time(decode(arrival), arrival)
+        wanted = match(arrival)
+        if not wanted:
+            faults.resolutely(lambda: pass_on(arrival, event))
+            settle(arrival, site)
+        return event, wanted
     except Undeliverable as error:
         reason, text = error.reason, str(error)
-        faults.resolutely(lambda: records.keep_arrival(arrival, reason, text))
+        faults.resolutely(lambda: keep(arrival, reason, text))
         settle(arrival, site)
         return None
 
@@ -141,26 +156,42 @@ def decode(arrival: Arrival) -> Event:
 
 
 def match(arrival: Arrival) -> list[Subscription]:
-    """Find who wants the message: whom it is addressed to, else by queue and pattern.
+    """Find who wants the message: whom it is addressed to, else by queue and pattern."""
+    if arrival.subscription is None:
+        return registry.wanting(arrival.queue, arrival.routing_key)
+    named = registry.get(arrival.subscription)
+    return [named] if named else []
 
-    Raises Undeliverable when nobody does.
+
+def pass_on(arrival: Arrival, event: Event) -> None:
+    """Put a message that nobody here wants back into its queue, for a worker that knows who does.
+
+    It comes again soon, to that worker or to us. Raises Undeliverable when no worker that is alive
+    knows anybody; a message that circulates meets that end when the last one has stopped.
     """
-    if arrival.subscription is not None:
-        named = registry.get(arrival.subscription)
-        wanted = [named] if named else []
-    else:
-        wanted = registry.wanting(arrival.queue, arrival.routing_key)
-    if wanted:
-        return wanted
-    known = ", ".join(each.name for each in registry.on_queue(arrival.queue)) or "none"
-    whom = f"is named {arrival.subscription!r}" if arrival.subscription else (
-        f"wants {arrival.routing_key!r}"
-    )  # fmt: skip
-    raise Undeliverable(
-        Reason.UNMATCHED,
-        f"No subscription of queue {arrival.queue!r} {whom}; there are: {known}. Was one renamed, "
-        "or is a binding left that the code no longer declares (declare_topology --prune)?",
+    if not presence.wanted_elsewhere(arrival):
+        raise _unmatched(arrival)
+    copy = messages.of_event(
+        event,
+        exchange=arrival.exchange,
+        routing_key=arrival.routing_key,
+        queue=arrival.queue,
+        subscription=arrival.subscription or "",
+        token=arrival.token,
+        headers={REPEAT: 1} if arrival.redelivered else {},  # a suspect stays one
+        delay=PASSED_ON,
     )
+    store.put([copy], using=database())
+    logger.info(
+        "Event %s on queue %r is left to a worker of another release.", event.id, arrival.queue
+    )
+
+
+def keep(arrival: Arrival, reason: Reason, error: str) -> None:
+    """Keep a message as a dead letter; a delivery whose turn it was is dead with it."""
+    with transaction.atomic(using=database()):
+        delivery = ledger.bury_copy(arrival) if arrival.token else None
+        records.keep_arrival(arrival, reason, error, delivery=delivery)
 
 
 def copy_of(arrival: Arrival, event: Event, subscription: Subscription) -> Copy:
@@ -203,6 +234,17 @@ def settle(arrival: Arrival, site: Site) -> None:
         except faults.DatabaseAway as error:
             logger.warning("Message %s will be sent again to be recognised: %s", row, error)
     site.acknowledge(arrival)
+
+
+def _unmatched(arrival: Arrival) -> Undeliverable:
+    known = ", ".join(each.name for each in registry.on_queue(arrival.queue)) or "none"
+    named = f"is named {arrival.subscription!r}"
+    whom = named if arrival.subscription else f"wants {arrival.routing_key!r}"
+    return Undeliverable(
+        Reason.UNMATCHED,
+        f"No subscription of queue {arrival.queue!r} {whom}; there are: {known}. Was one renamed, "
+        "or is a binding left that the code no longer declares (declare_topology --prune)?",
+    )
 
 
 def _runs_leased(copy: Copy, arrival: Arrival) -> bool:

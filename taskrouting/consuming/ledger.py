@@ -27,7 +27,7 @@ from django.db.models.functions import Now
 from taskrouting import conf
 from taskrouting.exceptions import LeaseLost
 from taskrouting.transport import messages, store
-from taskrouting.transport.messages import REPEAT, Message
+from taskrouting.transport.messages import REPEAT, Arrival, Message
 
 from .claims import Claim, Copy
 from .claims import claim as claim_copy
@@ -81,6 +81,23 @@ def bury(claim: Claim, error: dict[str, Any] | None) -> None:
     _finish(claim, state=State.DEAD, attempts=attempts, errors=_errors(claim, error))
 
 
+def bury_copy(arrival: Arrival) -> int | None:
+    """Record DEAD for the delivery whose turn ``arrival`` is, unhandled; return its number.
+
+    ``None``: it is not its turn, or the delivery is not there any more.
+    """
+    found = _deliveries().filter(
+        # Of us these say what the event says; what a stranger wrote there is merely not found.
+        event_id=_clean(str(arrival.properties.get("message_id"))),
+        source=_clean(str(arrival.properties.get("app_id"))),
+        subscription=_clean(str(arrival.subscription)),
+        token=arrival.token,
+    )
+    number: int | None = found.select_for_update().values_list("pk", flat=True).first()
+    found.update(state=State.DEAD, token=None, finished_at=Now())
+    return number
+
+
 def postpone_new(copy: Copy, worker: str) -> None:
     """Let another thread run ``copy``: claim it and put an addressed copy that is due at once."""
     claimed = claim_copy(copy, worker)
@@ -103,9 +120,14 @@ def redrive(delivery: Delivery, message: Message) -> bool:
     return bool(revived)
 
 
+def excuse(tokens: Sequence[UUID]) -> None:
+    """Say of what runs in a worker that must leave: if it is cut off, that is no crash."""
+    _deliveries().filter(token__in=tokens, state=State.RUNNING).update(state=State.PENDING)
+
+
 def interrupt(tokens: Sequence[UUID]) -> None:
     """Let others run at once what this worker stops in the middle of; it is no crash."""
-    _deliveries().filter(token__in=tokens, state=State.RUNNING).update(state=State.PENDING)
+    excuse(tokens)
     store.renew(tokens, timedelta(0), using=conf.current().database)
 
 
@@ -162,8 +184,8 @@ def _finish(claim: Claim, **values: Any) -> None:
     if not written:
         raise LeaseLost(
             f"Delivery {claim.delivery} of {claim.event.id} to {claim.subscription.name!r} was "
-            "taken over while it ran here (this worker was silent for longer than LEASE); its "
-            "outcome here is not recorded."
+            "taken over while it ran here (this worker was silent for longer than LEASE, or the "
+            "handler ran longer than its timeout); its outcome here is not recorded."
         )
     _drop_lease(claim)
 

@@ -69,6 +69,8 @@ class WorkerProcess(models.Model):
     pid = models.PositiveIntegerField(_("process id"))
     version = models.CharField(_("version"), max_length=50)
     queues = models.JSONField(_("queues"), default=list)
+    #: What its code subscribes on each of its queues: ``{queue: {subscription: [pattern]}}``.
+    subscriptions = models.JSONField(_("subscriptions"), default=dict)
     threads = models.PositiveIntegerField(_("threads"))
     started_at = models.DateTimeField(_("started at"), db_default=Now())
     seen_at = models.DateTimeField(_("last heartbeat"), db_default=Now())

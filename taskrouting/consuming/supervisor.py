@@ -37,6 +37,8 @@ OVERTIME = 5.0
 
 STOPPED_BY_FORCE = 130
 
+#: The exit code of a process that asks for a fresh one in its place; nothing has gone wrong.
+RETIRED = 85
 #: The exit code of a process that no other would fare better than, and then our own.
 HOPELESS, FAILED = os.EX_CONFIG, 1
 
@@ -95,6 +97,9 @@ class Supervisor:
         """Replace a child that died, more slowly if it died young."""
         lived = time.monotonic() - self._children.pop(child)
         if self._burst and child.exitcode == 0:
+            return
+        if child.exitcode == RETIRED:
+            self._start()
             return
         if child.exitcode == HOPELESS:
             self._hopeless = True
@@ -160,8 +165,13 @@ class Supervisor:
         signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.Thread(target=self._follow, args=[stop], daemon=True).start()
-        code = self._work(stop)
-        os._exit(code)  # handlers that outlived the grace must not keep the process
+        codes: list[int] = []
+        # Signals are for the main thread, and it hears them only while it does nothing else.
+        work = threading.Thread(target=lambda: codes.append(self._work(stop)))
+        work.start()
+        work.join()
+        # Handlers that outlived the grace must not keep the process.
+        os._exit(codes[0] if codes else 1)
 
     def _follow(self, stop: threading.Event) -> None:
         """Stop when the supervisor is gone: its end of the lifeline closes with it."""

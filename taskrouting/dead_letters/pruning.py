@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from taskrouting import conf
 
 from .models import DeadLetter
 
-#: Rows deleted by one statement, so that nobody waits long for a lock.
-BATCH = 500
+#: Rows looked at by one step, so that nobody waits long for a lock.
+STEP = 500
 
 
-def prune(older_than: timedelta) -> int:
-    """Delete dead letters resolved longer ago than that; return how many. Open ones stay."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step through a table: how many rows it deleted, and what share of the way is behind."""
+
+    deleted: int
+    done: float
+
+
+def prune(before: datetime) -> Iterator[Step]:
+    """Delete dead letters that were resolved ``before`` that, step by step. Open ones stay."""
     letters = DeadLetter.objects.using(conf.current().database)
-    return delete_in_batches(letters.filter(resolved_at__lt=Now() - older_than))
+    old = letters.filter(resolved_at__lt=before)
+    return steps(letters, "created_at", before, lambda keys: old.filter(pk__in=keys).delete()[0])
 
 
-def delete_in_batches(rows: QuerySet[Any]) -> int:
-    """Delete ``rows``, oldest first, each batch in a transaction of its own; return how many."""
-    deleted, last = 0, 0
-    while True:
-        found = rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH]
-        keys = list(found)
-        if not keys:
-            return deleted
-        last = keys[-1]
-        deleted += rows.filter(pk__in=keys).delete()[0]
+def steps(
+    rows: QuerySet[Any], born: str, before: datetime, delete: Callable[[Sequence[int]], int]
+) -> Iterator[Step]:
+    """Walk through ``rows``, oldest first, and let ``delete`` choose among the keys of each step.
+
+    It ends at the first step whose rows are all younger than ``before``, by their column ``born``:
+    behind it there is nothing old, and however much is there need not be looked at.
+    """
+    last, oldest = 0, before
+    while found := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", born)[:STEP]):
+        times = [at for _, at in found]
+        oldest = min(oldest, *times)
+        if min(times) >= before:
+            return
+        last = found[-1][0]
+        way = (before - oldest).total_seconds()
+        yield Step(
+            deleted=delete([key for key, _ in found]),
+            done=min((max(times) - oldest).total_seconds() / way, 1.0),
+        )

@@ -20,8 +20,13 @@ LONGEST_ERROR = 20_000
 SHORT = 255
 
 
-def keep_arrival(arrival: Arrival, reason: DeadLetter.Reason, error: str) -> None:
-    """Keep a message that arrived and could not become an event, as it was on the wire."""
+def keep_arrival(
+    arrival: Arrival, reason: DeadLetter.Reason, error: str, *, delivery: int | None = None
+) -> None:
+    """Keep a message that arrived and could not be handed to anybody, as it was on the wire.
+
+    ``delivery`` is the number of the ledger's row whose turn it was.
+    """
     properties = _plain(arrival.properties)
     _keep(
         reason,
@@ -38,6 +43,7 @@ def keep_arrival(arrival: Arrival, reason: DeadLetter.Reason, error: str) -> Non
         content_type=arrival.content_type or "",
         content_encoding=arrival.content_encoding or "",
         mark="",
+        delivery=delivery,
     )
 
 

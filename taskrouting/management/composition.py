@@ -12,7 +12,8 @@ from functools import partial
 from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf
-from taskrouting.consuming.supervisor import HOPELESS
+from taskrouting.consuming.retirement import Retirement
+from taskrouting.consuming.supervisor import HOPELESS, RETIRED
 from taskrouting.consuming.worker import Worker
 from taskrouting.exceptions import ConfigurationError, TaskroutingError, TopologyConflict
 from taskrouting.management.base import aliases, refuse_unmigrated
@@ -23,6 +24,8 @@ from taskrouting.transport.messages import OUTBOX
 
 logger = logging.getLogger("taskrouting")
 
+#: Seconds a relay has to finish its batch when the worker is done.
+LAST_BATCH = 3.0
 #: What would be the same for every process: nobody is started in the place of one that met it.
 LASTING = (ConfigurationError, TopologyConflict)
 
@@ -41,6 +44,10 @@ class Plan:
     threads: int | None = None
     prefetch: int | None = None
     grace: timedelta | None = None
+
+    #: Messages, and bytes of resident memory, after which the process is replaced.
+    max_events: int | None = None
+    max_rss: int | None = None
 
     def prepared(self) -> Plan:
         """Check the plan before any process is started.
@@ -72,7 +79,8 @@ class _Process:
         self._code = 0
         self._lock = threading.Lock()
         self._broker = here = broker.current()
-        self._worker = _worker(plan, here) if plan.worker else None
+        self._retirement = Retirement(max_events=plan.max_events, max_rss=plan.max_rss)
+        self._worker = _worker(plan, here, self._retirement) if plan.worker else None
         self._relays = [Relay(here, alias) for alias in aliases()] if plan.relay else []
 
     def run(self) -> int:
@@ -89,8 +97,10 @@ class _Process:
         finally:
             self._relays_stop.set()
         for thread in threads:
-            thread.join(timeout=conf.current().shutdown_grace.total_seconds())
-        return self._code
+            thread.join(timeout=LAST_BATCH)
+        if self._code:
+            return self._code
+        return RETIRED if self._retirement.reason else 0
 
     def _thread(self, work: Callable[[], object]) -> threading.Thread:
         """Start a thread whose failure ends the process, for the supervisor to replace."""
@@ -146,13 +156,14 @@ class _Process:
         return ours
 
 
-def _worker(plan: Plan, here: broker.Broker) -> Worker:
+def _worker(plan: Plan, here: broker.Broker, retirement: Retirement) -> Worker:
     return Worker(
         here,
         queues=plan.queues,
         threads=plan.threads,
         prefetch=plan.prefetch,
         grace=plan.grace,
+        retirement=retirement,
     )
 
 

@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
                 ("pid", models.PositiveIntegerField(verbose_name="process id")),
                 ("version", models.CharField(max_length=50, verbose_name="version")),
                 ("queues", models.JSONField(default=list, verbose_name="queues")),
+                ("subscriptions", models.JSONField(default=dict, verbose_name="subscriptions")),
                 ("threads", models.PositiveIntegerField(verbose_name="threads")),
                 (
                     "started_at",

@@ -202,7 +202,7 @@ class Relay:
             if fate in (Fate.NACKED, Fate.UNKNOWN):
                 later.append(row)
                 continue
-            if fate is Fate.UNROUTABLE and not row.message.subscription:
+            if fate is Fate.UNROUTABLE and row.message.queue == OUTBOX:
                 keep_unroutable(row.message)
             elif fate is Fate.UNROUTABLE:
                 _keep_refused(row, "the queue is not there")

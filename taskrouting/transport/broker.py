@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,9 @@ from .capabilities import capabilities
 
 #: How long one attempt to connect may take.
 CONNECT_TIMEOUT = 4.0
+
+#: RabbitMQ's own limit, unless its configuration says otherwise.
+CONSUMER_TIMEOUT = timedelta(minutes=30)
 
 #: Backstop for a message that RabbitMQ has delivered again and again; the real limit is ours.
 DELIVERY_LIMIT = 1000
@@ -42,6 +46,16 @@ class Broker:
         self.options = {**_defaults(self.can.name, settings), **settings.transport_options}
         #: Alias of the database that remembers what we declare.
         self.database = settings.database
+        self._lease = settings.lease
+
+    @property
+    def hands_out_after(self) -> timedelta:
+        """For how long a worker may hold a message before the broker gives it to another one."""
+        if self.can.embedded:
+            return self._lease
+        known = {"amqp": CONSUMER_TIMEOUT}.get(self.can.name, timedelta(0))
+        seconds = self.options.get("visibility_timeout")
+        return known if seconds is None else timedelta(seconds=seconds)
 
     @contextmanager
     def connect(self, *, heartbeat: float = 0) -> Iterator[Connection]:

@@ -13,6 +13,7 @@ others             cannot be told                    each process routes by its 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from typing import Any
 from kombu import Connection
 from kombu.exceptions import ChannelError
 
-from taskrouting.exceptions import TopologyConflict, UnsupportedByTransport
+from taskrouting.exceptions import TopologyConflict
 from taskrouting.routing.topology import Binding, Topology
 
 from . import declared
@@ -87,10 +88,7 @@ def drift(broker: Broker, connection: Connection, topology: Topology) -> Drift:
 def unbind(
     broker: Broker, connection: Connection, exchange: str, bindings: Iterable[Binding]
 ) -> None:
-    """Remove ``bindings`` from ``exchange``; one that is not there is fine.
-
-    Raises UnsupportedByTransport where a single binding cannot be removed, and says what to do.
-    """
+    """Remove ``bindings`` from ``exchange``; one that is not there is fine."""
     gone = list(bindings)
     with broker.faults(connection), connection.channel() as channel:
         for each in gone if not broker.can.embedded else ():
@@ -190,19 +188,19 @@ def _state(
 
 
 def _unbind(broker: Broker, channel: Any, exchange: str, binding: Binding) -> None:
-    if broker.can.name == "redis":
-        _unbind_in_redis(channel, exchange, binding)
-    elif broker.can.routes:
+    """Take one binding out of where the broker has it.
+
+    Where Kombu keeps the table it has no unbind that lasts: it changes a copy of the table.
+    """
+    if broker.can.routes:
         channel.queue_unbind(queue=binding.queue, exchange=exchange, routing_key=binding.pattern)
+    elif broker.can.name == "redis":
+        _unbind_in_redis(channel, exchange, binding)
     else:
-        raise UnsupportedByTransport(
-            f"{broker.can.name}:// cannot remove the binding {shown(binding)}. Stop every worker, "
-            f"delete the file {exchange}.exchange in its control folder and declare anew."
-        )
+        _unbind_in_folder(channel, exchange, binding)
 
 
 def _unbind_in_redis(channel: Any, exchange: str, binding: Binding) -> None:
-    """Take the binding out of the table itself; Kombu's unbind changes a copy of it."""
     members = [
         channel.sep.join(row)
         for row in channel.get_table(exchange)
@@ -212,6 +210,18 @@ def _unbind_in_redis(channel: Any, exchange: str, binding: Binding) -> None:
         for key in (channel.keyprefix_queue, channel.keyprefix_binding_permanent):
             for member in members:
                 client.srem(key % (exchange,), member)
+
+
+def _unbind_in_folder(channel: Any, exchange: str, binding: Binding) -> None:
+    from kombu.transport import filesystem  # on Windows it wants a package of its own
+
+    with channel._exchange_file(exchange).open("rb+", buffering=0) as table:
+        filesystem.lock(table, filesystem.LOCK_EX)  # until it is closed
+        rows = json.loads(table.read())
+        kept = [row for row in rows if (row[0], row[-1]) != (binding.pattern, binding.queue)]
+        table.seek(0)
+        table.write(json.dumps(kept).encode())
+        table.truncate()
 
 
 def _size(broker: Broker, connection: Connection, queue: str) -> int | None:

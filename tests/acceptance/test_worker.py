@@ -209,17 +209,17 @@ def test_a_handler_that_runs_longer_than_the_lease_runs_once(tmp_path):
 
 def test_a_long_handler_does_not_hold_up_another_worker(tmp_path):
     """What waits in vain for a thread goes back to its queue, for a worker that has one."""
-    log = tmp_path / "calls"
+    log, until = tmp_path / "calls", tmp_path / "until"
     with processes.worker(tmp_path, "--threads", "1") as worker:
         worker.wait_until_ready()
-        publish("depot.call.long", {"n": 1, "seconds": 8, "log": str(log)})
+        publish("depot.call.long", {"n": 1, "until": str(until), "log": str(log)})
         wait_until(lambda: "begin" in lines(log), message="the long handler")
         publish("depot.call.short", {"n": 2, "log": str(log)})
         with processes.worker(_second(tmp_path), "--threads", "1"):
             wait_until(
-                lambda: "end 2" in log.read_text(), timeout=7, message="the short one to end"
+                lambda: "end 2" in log.read_text(), timeout=60, message="the short one to end"
             )
-        assert "end 1" not in log.read_text()
+        until.touch()
 
 
 def test_a_burst_of_some_queues_does_not_wait_for_the_others(tmp_path):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kombu import Connection
 
 from taskrouting import publish, subscribe
-from taskrouting.models import Binding, Message
+from taskrouting.models import AuditLog, Binding, Message
 from taskrouting.routing import topology
 from taskrouting.routing.subscriptions import Registry
 from taskrouting.transport import broker
@@ -40,11 +42,15 @@ def configure(settings: Any, names: dict[str, str]) -> Any:
     return configure
 
 
-@pytest.fixture(params=["django", "rabbitmq", "redis"])
-def everywhere(request: pytest.FixtureRequest, configure: Any) -> str:
+@pytest.fixture(params=["django", "rabbitmq", "redis", "filesystem"])
+def everywhere(request: pytest.FixtureRequest, configure: Any, tmp_path: Path) -> str:
     """Each broker that can be compared, in turn."""
     name: str = request.param
-    configure("django://" if name == "django" else request.getfixturevalue(f"{name}_url"))
+    if name == "filesystem":
+        folders = ("data_folder_in", "data_folder_out", "control_folder")
+        configure("filesystem://", TRANSPORT_OPTIONS=dict.fromkeys(folders, str(tmp_path)))
+    else:
+        configure("django://" if name == "django" else request.getfixturevalue(f"{name}_url"))
     return name
 
 
@@ -253,22 +259,23 @@ def test_a_transport_without_tables_says_so(configure):
     assert not Binding.objects.exists()
 
 
-def test_a_transport_that_cannot_unbind_says_so(configure, tmp_path, names, subscriptions):
-    """``filesystem://`` compares, and tells which file to delete."""
-    folders = {
-        key: str(tmp_path) for key in ("data_folder_in", "data_folder_out", "control_folder")
-    }
-    configure("filesystem://", TRANSPORT_OPTIONS=folders)
-    assert "Missing: binding" in refused("declare_topology", "--check")
-    run("declare_topology")
-    run("declare_topology", "--check")
+def test_who_removed_bindings_is_in_the_audit_log(
+    everywhere, names, subscriptions, run_subscribers
+):
+    """One event names the bindings and the actor; where nothing was left, nothing is told."""
+    run("declare_topology", "--prune")
     subscriptions.remove("video")
+    run("declare_topology", "--prune")
+    run("declare_topology", "--prune")
+    run_subscribers()
 
-    assert "Left over" in refused("declare_topology", "--check")
-    printed = refused("declare_topology", "--prune")
-
-    assert f"delete the file {names['exchange']}.exchange" in printed
-    assert (tmp_path / f"{names['exchange']}.exchange").exists()
+    record = AuditLog.objects.get()
+    assert record.routing_key == "taskrouting.operator.unbound"
+    assert record.actor == f"command:{getpass.getuser()}"
+    assert record.data == {
+        "exchange": names["exchange"],
+        "bindings": [{"pattern": "video.#", "queue": names["video"]}],
+    }
 
 
 def test_check_and_prune_exclude_each_other(configure):

@@ -58,6 +58,25 @@ def test_an_event_of_another_database_reaches_the_embedded_queues(settings, run_
     assert Delivery.objects.get().state == "handled"
 
 
+@pytest.mark.parametrize("unrouted", ["record", "ignore"])
+def test_an_event_of_another_database_that_no_queue_wants(settings, unrouted):
+    """It is a dead letter where the ledger is, or nothing, and waits nowhere any more."""
+    settings.TASKROUTING = {
+        "OUTBOX_DATABASES": ["default", "other"],
+        "AUDIT": {"queue": None},
+        "UNROUTED": unrouted,
+    }
+    event = publish("nobody.listens", using="other")
+    left_behind = Message.objects.using("other").values().get()
+
+    for _ in range(2):  # a relay that died before it let the row go finds it again
+        with relaying("other"):
+            wait_until(lambda: not Message.objects.using("other").exists(), message="the row")
+        letters = DeadLetter.objects.values_list("event_id", "reason")
+        assert list(letters) == ([(event.id, "unroutable")] if unrouted == "record" else [])
+        Message.objects.using("other").create(**left_behind)
+
+
 def test_rows_of_the_embedded_broker_follow_to_the_next_one(settings, rabbitmq_url, unique_name):
     """After ``BROKER_URL`` changes, what still waits on a queue goes to the queue of that name."""
     subscribe("video.#", queue=f"{unique_name}.video", name="a")(print)

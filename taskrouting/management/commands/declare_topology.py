@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from taskrouting import operators
+from taskrouting.management import operator
 from taskrouting.management.base import RouterCommand
 from taskrouting.routing import topology
 from taskrouting.transport import broker, inspection
@@ -48,7 +50,9 @@ class Command(RouterCommand):
                 here.declare(connection, wanted)
             found = inspection.drift(here, connection, wanted)
             if prune:
-                inspection.unbind(here, connection, wanted.exchange, found.left_over)
+                operators.unbind(
+                    here, connection, wanted.exchange, found.left_over, actor=operator.name()
+                )
         self._report(found, check=check, prune=prune)
 
     def _report(self, found: Drift, *, check: bool, prune: bool) -> None:

@@ -11,6 +11,9 @@ from taskrouting.consuming.supervisor import Supervisor
 from taskrouting.management.base import RouterCommand
 from taskrouting.management.composition import Plan, talk
 
+#: What the letter behind a size stands for.
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
 
 class Command(RouterCommand):
     """``manage.py run_router_worker``."""
@@ -38,6 +41,15 @@ class Command(RouterCommand):
             type=seconds,
             help="Seconds for running handlers to finish (SHUTDOWN_GRACE).",
         )
+        parser.add_argument(
+            "--max-events", type=whole_number, help="Replace a process after so many messages."
+        )
+        parser.add_argument(
+            "--max-rss",
+            type=size,
+            metavar="BYTES",
+            help="Replace a process whose resident memory has grown larger, e.g. 512M.",
+        )
 
     def handle(
         self,
@@ -57,6 +69,8 @@ class Command(RouterCommand):
             threads=options["threads"],
             prefetch=options["prefetch"],
             grace=grace,
+            max_events=options["max_events"],
+            max_rss=options["max_rss"],
         )
         names = plan.prepared().queue_names()
         patience = conf.current().shutdown_grace if grace is None else grace
@@ -80,3 +94,13 @@ def seconds(text: str) -> timedelta:
     if not 0 <= (number := float(text)) < float("inf"):
         raise ArgumentTypeError(f"{text} is no number of seconds from 0.")
     return timedelta(seconds=number)
+
+
+def size(text: str) -> int:
+    """Read a number of bytes: ``536870912``, ``512M``, ``2G``."""
+    number, factor = (
+        (text[:-1], UNITS[text[-1].upper()]) if text[-1:].upper() in UNITS else (text, 1)
+    )
+    if (whole := int(float(number) * factor)) < 1:
+        raise ArgumentTypeError(f"{text} is no size; give bytes, or a number with K, M or G.")
+    return whole

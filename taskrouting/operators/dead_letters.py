@@ -1,4 +1,4 @@
-"""What may an operator do with a dead letter? Redrive it or discard it; both are events too.
+"""What may an operator do with a dead letter? Redrive it or discard it.
 
 A redrive addresses only the queue, and where one failed the subscription, that gave up:
 
@@ -21,27 +21,21 @@ comes second finds it closed, and nothing happens twice.
 
 from __future__ import annotations
 
-import logging
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
 
-from taskrouting import conf, context
+from taskrouting import conf
 from taskrouting.consuming import ledger
 from taskrouting.consuming.models import Delivery
 from taskrouting.dead_letters import records
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.exceptions import CannotRedrive
-from taskrouting.publishing import publisher
-from taskrouting.routing import topology
 from taskrouting.transport import messages, store
 from taskrouting.transport.messages import Message
 
-logger = logging.getLogger("taskrouting.operators")
-
-REDRIVEN = "taskrouting.operator.redriven"
-DISCARDED = "taskrouting.operator.discarded"
+from .telling import DISCARDED, REDRIVEN, acting, tell
 
 #: Headers that are not true of the copy that is put back: what a broker did with the first one.
 STALE_HEADERS = {"x-death", "x-delivery-count"}
@@ -57,14 +51,14 @@ def redrive(letter: DeadLetter, *, note: str = "", actor: str | None = None) -> 
     Raises CannotRedrive, and leaves it open, when its delivery is not in the ledger any more or is
     not dead any more.
     """
-    with _acting(actor), transaction.atomic(using=_database()):
+    with acting(actor), transaction.atomic(using=_database()):
         if not records.resolve(letter, DeadLetter.Resolution.REDRIVEN, note):
             return False
         if letter.delivery is None:
             store.put([_as_it_was(letter)], using=_database())
         else:
             _revive(letter)
-        _publish(REDRIVEN, letter, note)
+        _tell(REDRIVEN, letter, note)
     return True
 
 
@@ -96,12 +90,12 @@ def discard(letter: DeadLetter, reason: str, *, actor: str | None = None) -> boo
     """
     if not reason.strip():
         raise ValueError("Discarding a dead letter needs a reason; give a sentence.")
-    with _acting(actor), transaction.atomic(using=_database()):
+    with acting(actor), transaction.atomic(using=_database()):
         if not records.resolve(letter, DeadLetter.Resolution.DISCARDED, reason):
             return False
         if letter.delivery is not None:
             ledger.give_up(letter.delivery, reason)
-        _publish(DISCARDED, letter, reason)
+        _tell(DISCARDED, letter, reason)
     return True
 
 
@@ -125,7 +119,7 @@ def _revive(letter: DeadLetter) -> None:
             f"to {letter.subscription!r}, which was pruned from the ledger, so nothing would keep "
             "it from running twice. Publish the event again under a new id, and discard this."
         )
-    if not ledger.redrive(delivery, records.as_message(letter)):
+    if not ledger.redrive(delivery, replace(_as_it_was(letter), subscription=letter.subscription)):
         raise CannotRedrive(
             f"The delivery of {letter.event_id} to {letter.subscription!r} is "
             f"{delivery.state}, not dead: there is nothing to run again. Discard this dead letter."
@@ -149,12 +143,7 @@ def _as_it_was(letter: DeadLetter) -> Message:
     )
 
 
-def _publish(routing_key: str, letter: DeadLetter, note: str) -> None:
-    """Say what was done, and by whom, to whom it may concern."""
-    if not topology.current().route(routing_key):
-        # Without an audit log it would become an unroutable dead letter, to be discarded in turn.
-        logger.info("%s: dead letter %s (%s), untold.", routing_key, letter.pk, note)
-        return
+def _tell(routing_key: str, letter: DeadLetter, note: str) -> None:
     told: dict[str, Any] = {
         "dead_letter": letter.pk,
         "reason": letter.reason,
@@ -164,11 +153,7 @@ def _publish(routing_key: str, letter: DeadLetter, note: str) -> None:
         "routing_key": letter.routing_key,
         "note": note,
     }
-    publisher.publish(routing_key, told, subject=subject_of(letter.pk), using=_database())
-
-
-def _acting(actor: str | None) -> AbstractContextManager[None]:
-    return nullcontext() if actor is None else context.acting(actor=actor)
+    tell(routing_key, told, subject=subject_of(letter.pk))
 
 
 def _deliveries() -> Any:

@@ -1,0 +1,1 @@
+"""The app of a rolling deployment: two releases of the same subscriptions."""

@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-matrix lint chaos pruning wheel clean
+.PHONY: help demo serve test test-matrix fuzz chaos long-run pruning lint wheel clean
 .DELETE_ON_ERROR:
 
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -18,7 +18,7 @@ help:  ## Say what can be run (this)
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: .venv/installed  ## Upload a real video and follow it to the audit log (VIDEO=path, BROKER_URL=…, DATABASE_URL=…)
-	@.venv/bin/python manage.py demo $(if $(VIDEO),--video '$(VIDEO)')
+	@.venv/bin/python manage.py demo $${VIDEO:+--video "$$VIDEO"}
 
 serve: .venv/installed  ## The example site, with a worker beside it
 	@.venv/bin/python manage.py serve
@@ -33,8 +33,16 @@ else
 	.venv-3.13/bin/pytest -m 'not browser and not faults' $(PYTEST_ARGS)
 endif
 
+SECONDS = 60
+fuzz: .venv-fuzz/installed  ## Look for messages that break the door (SECONDS=60); what is found goes to var/fuzz
+	@mkdir -p var/fuzz/corpus
+	.venv-fuzz/bin/python -m tests.fuzzing.fuzz var/fuzz/corpus tests/fuzzing/cases -artifact_prefix=var/fuzz/ -max_total_time=$(SECONDS) -max_len=65536 -timeout=20
+
 chaos: .venv/installed  ## Kill everything and check the books (BROKER=sqlite|postgres|rabbitmq|redis MINUTES=10 SEED=7 EVENTS=… KILLS=…)
 	.venv/bin/python -m benchmarks.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(if $(KILLS),--kills $(KILLS))
+
+long-run: .venv/installed  ## Send many events through one worker and watch its memory (EVENTS=200000 BROKER=postgres|rabbitmq)
+	.venv/bin/python -m benchmarks.long_run $(if $(BROKER),--broker $(BROKER)) $(if $(EVENTS),--events $(EVENTS))
 
 lint: .venv/installed  ## ruff, mypy, import-linter, and no migration forgotten
 	.venv/bin/ruff check
@@ -50,7 +58,14 @@ wheel: .venv/installed  ## Build the wheel into dist/
 	.venv/bin/python -m build --wheel --no-isolation
 
 clean:  ## Remove what make made, the example site's database and uploads too
-	rm -rf .venv .venv-3.13 build dist var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.13 .venv-fuzz build dist var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The fuzzer's own environment: it is compiled for few platforms, and nothing else needs it.
+.venv-fuzz/installed: pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or later is needed, with its venv module.' >&2; exit 1; }
+	@'$(PYTHON)' -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check 'atheris~=3.0' 'django~=5.2.0' -e .
+	@touch $@
 
 .venv-3.13/installed: PYTHON = $(PYTHON_3_13)
 .venv/installed .venv-3.13/installed: requirements.txt pyproject.toml

@@ -98,9 +98,9 @@ def read_binary(
     Raises InvalidEnvelope when either is broken.
     """
     attributes: Attributes = {}
-    for name, value in _attribute_headers(headers):
-        known = attributes.setdefault(name, _header_value(name, value))
-        if known != _header_value(name, value):
+    for name, header in _attribute_headers(headers):
+        value = _header_value(name, header)
+        if attributes.setdefault(name, value) != value:
             raise InvalidEnvelope(f"The attribute {name!r} has two values in the headers.")
     if content_type:  # of JSON, the charset has served its purpose
         attributes["datacontenttype"] = (
@@ -256,6 +256,11 @@ def _header_value(name: str, value: Any) -> Any:
         return _header_text(name, value)
     if isinstance(value, datetime) or (name == "time" and isinstance(value, int)):
         return write_time(read_timestamp(value, _MILLISECOND))  # the unit of AMQP 1.0
+    if not isinstance(value, str | int | None):
+        raise InvalidEnvelope(
+            f"The header of the attribute {name!r} is {json_text.shown(value)}, which is neither "
+            "text, an integer nor a boolean."
+        )
     return value
 
 

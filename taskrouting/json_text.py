@@ -12,6 +12,7 @@ import math
 import re
 import reprlib
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from taskrouting.exceptions import InvalidEnvelope, InvalidEventData
@@ -72,6 +73,43 @@ def fault(value: Any, where: str, levels: int = MAX_DEPTH) -> str:
     return "".join((where, *found)) if found else ""
 
 
+def weighs_more(value: Any, most: int) -> bool:
+    """Tell whether ``value``, written out, has more parts and characters of text than ``most``.
+
+    What stands in several places counts each time. Stops when it is sure, so that a value that
+    contains itself, or one part a million times, is told as fast as any.
+    """
+    weight, parts = 0, [value]
+    while parts and weight <= most:
+        part = parts.pop()
+        weight += 1
+        match part:
+            case str() | bytes():
+                weight += len(part)
+            case dict() if len(part) <= most:
+                parts += [*part, *part.values()]
+            case list() | tuple() if len(part) <= most:
+                parts += part
+    return weight > most
+
+
+def is_deeper(value: Any, levels: int = MAX_DEPTH) -> bool:
+    """Tell whether ``value`` is nested deeper than ``levels``, however deep that is."""
+    parts = [value]
+    for _ in range(levels + 1):
+        parts = [inner for part in parts for inner in _inside(part)]
+    return bool(parts)
+
+
+def shallow(value: Any, levels: int = MAX_DEPTH) -> Any:
+    """Return ``value`` without what is nested deeper than ``levels``; an ellipsis stands for it."""
+    if isinstance(value, dict | list | tuple) and not levels:
+        return "…"
+    if isinstance(value, dict):
+        return {key: shallow(item, levels - 1) for key, item in value.items()}
+    return [shallow(item, levels - 1) for item in value] if isinstance(value, list) else value
+
+
 def text_fault(text: str) -> str:
     """Say which character keeps ``text`` out of a database; empty if it can be kept."""
     if refused := _REFUSED_CHARACTERS.search(text):
@@ -86,6 +124,13 @@ def shown(value: object) -> str:
         return _SHORT.repr(value)
     except ValueError:  # an int with more digits than Python writes
         return object.__repr__(value)
+
+
+def _inside(part: Any) -> Iterable[Any]:
+    """Return what is nested in a part directly."""
+    if isinstance(part, dict):
+        return part.values()
+    return part if isinstance(part, list | tuple) else ()
 
 
 def _fault(value: Any, levels: int) -> tuple[str, ...]:

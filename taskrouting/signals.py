@@ -14,7 +14,8 @@ signal                 carries
 ``dead_letter_kept``   ``reason``, ``queue``, ``subscription``, ``event_id``
 ``batch_handled``      ``subscription``, ``queue``, ``count``: so many events of one batch
                        committed together
-``fault_noticed``      ``where``, ``error``, ``retry_in`` (timedelta): broker or database away
+``fault_noticed``      ``where``, ``error``, ``away`` (timedelta, 0 at first), ``retry_in``: broker
+                       or database away; again with every attempt to reach it
 ``fault_recovered``    ``where``, ``away`` (timedelta)
 ``worker_started``     ``worker`` (its name), ``queues``
 ``worker_stopped``     ``worker``, ``drained`` (bool)

@@ -26,6 +26,7 @@ __all__ = [
     "suspicious_words",
     "validate_pattern",
     "validate_routing_key",
+    "wildcards",
     "word",
 ]
 
@@ -73,6 +74,14 @@ def suspicious_words(pattern: str) -> list[str]:
     AMQP takes them literally, so they are legal; whoever wrote one nearly always meant a wildcard.
     """
     return [each for each in pattern.split(".") if len(each) > 1 and ("*" in each or "#" in each)]
+
+
+def wildcards(routing_key: str) -> list[str]:
+    """Return the words of a routing key that would be wildcards in a pattern: ``*`` and ``#``.
+
+    AMQP takes such a key; whoever wrote one nearly always meant a pattern.
+    """
+    return [each for each in routing_key.split(".") if each in ("*", "#")]
 
 
 def word(text: str) -> str:

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 
 from taskrouting.models import WorkerProcess
 from tests.waiting import wait_until
@@ -21,14 +21,18 @@ ROOT = Path(__file__).parent.parent
 KEYS = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
 
 
+def database(alias: str = "default", **changes: Any) -> str:
+    """This test's database ``alias`` as a subprocess reads it: its default, where it is."""
+    settings = {key: connections[alias].settings_dict.get(key) for key in KEYS}
+    return json.dumps({**settings, "NAME": str(settings["NAME"]), **changes})
+
+
 def environment(**taskrouting: Any) -> dict[str, str]:
     """The environment of a subprocess that shares this test's database."""
-    database = {key: connection.settings_dict.get(key) for key in KEYS}
-    database["NAME"] = str(database["NAME"])
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.depot.settings",
-        "DEPOT_DATABASE": json.dumps(database),
+        "DEPOT_DATABASE": database(),
         "DEPOT_TASKROUTING": json.dumps(taskrouting),
         "PYTHONPATH": str(ROOT),
         "PYTHONWARNINGS": "error",
@@ -38,13 +42,21 @@ def environment(**taskrouting: Any) -> dict[str, str]:
 class Worker:
     """A running ``run_router_worker``."""
 
-    def __init__(self, log: Path, *options: str, **taskrouting: Any) -> None:
+    def __init__(
+        self,
+        log: Path,
+        *options: str,
+        command: str = "run_router_worker",
+        variables: Mapping[str, str] | None = None,
+        **taskrouting: Any,
+    ) -> None:
+        """``variables`` of the environment go before those that share the test's database."""
         self.log = log
-        command = [sys.executable, "-m", "django", "run_router_worker", *options]
+        started = [sys.executable, "-m", "django", command, *options]
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
-                command,
-                env=environment(**taskrouting),
+                started,
+                env={**environment(**taskrouting), **(variables or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -67,11 +67,11 @@ def transcode(event: Event) -> None:
             rendition_to=settings.MEDIA_ROOT / video.rendition_name,
         )
     except NotAVideo as error:
-        _fail(video, str(error))
+        _fail(video, str(error), event)
         raise Reject(str(error)) from error
     with transaction.atomic():
         video.finish(facts)
-        publish("video.ready", video_data(video) | _facts(video), subject=video.subject)
+        _publish_once("video.ready", video, _facts(video), event)
 
 
 @subscribe("video.deleted", queue="video_queue", name="clean_up", effects="external")
@@ -90,14 +90,29 @@ def give_up(event: Event, subscription: str, outcome: str, **kwargs: Any) -> Non
     """Say so on the page when the last attempt at a video has failed."""
     if subscription == "transcode" and outcome == "dead":
         for video in Video.objects.unfinished().filter(pk=event.data["video"]):
-            _fail(video, "Something went wrong here while we worked on it. It is not your file.")
+            reason = "Something went wrong here while we worked on it. It is not your file."
+            _fail(video, reason, event)
 
 
-def _fail(video: Video, reason: str) -> None:
+def _fail(video: Video, reason: str, cause: Event) -> None:
     """Note that a video cannot be shown and tell it, both or neither."""
     with transaction.atomic():
         video.fail(reason)
-        publish("video.failed", video_data(video) | {"reason": reason}, subject=video.subject)
+        _publish_once("video.failed", video, {"reason": reason}, cause)
+
+
+def _publish_once(routing_key: str, video: Video, facts: dict[str, Any], cause: Event) -> None:
+    """Tell what came of ``cause``, under an id that is the same however often it is handled.
+
+    We may die after this has committed and before our own outcome has. Then ``cause`` is handled
+    again and this told again; under the same id, whoever hears it knows it for the same event.
+    """
+    publish(
+        routing_key,
+        video_data(video) | facts,
+        subject=video.subject,
+        event_id=cause.idempotency_key(routing_key),
+    )
 
 
 def _video(event: Event) -> Video:

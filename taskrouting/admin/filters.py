@@ -18,6 +18,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from taskrouting.models import DeadLetter
+from taskrouting.publishing import declarations
+from taskrouting.publishing.declarations import Capture
 from taskrouting.routing import topology
 from taskrouting.routing.subscriptions import registry
 from taskrouting.transport.messages import OUTBOX
@@ -75,14 +77,18 @@ class WaitingQueueFilter(QueueFilter):
 
 
 class PatternFilter(KnownFilter):
-    """By those patterns of subscriptions that a database can answer: ``a.b`` and ``a.b.#``."""
+    """By what the code declares and a database can answer: keys ``a.b`` and patterns ``a.b.#``.
 
-    title = _("routing key")
+    Under which keys ``publish()`` is called nobody knows; the search box takes those.
+    """
+
+    title = _("declared routing key")
     parameter_name = "pattern"
 
     def known(self) -> list[str]:
-        """Return the patterns that have no wildcard but a ``#`` at the end."""
+        """Return what ``@publishes`` and ``@subscribe`` name, with no wildcard but a last ``#``."""
         patterns = {pattern for each in registry for pattern in each.patterns}
+        patterns |= {key for capture in declarations.registry for key in _keys(capture)}
         return [each for each in patterns if not set("*#") & set(each.removesuffix(".#"))]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
@@ -95,6 +101,16 @@ class PatternFilter(KnownFilter):
         if words != pattern:
             matching |= Q(routing_key__startswith=f"{words}.")
         return queryset.filter(matching)
+
+
+def _keys(capture: Capture) -> Iterator[str]:
+    """The keys of one ``@publishes``; for one with a field in it, the pattern of what it gives."""
+    for key in filter(None, (capture.created, capture.updated, capture.deleted)):
+        literal, field, _rest = key.partition("{")
+        if not field:
+            yield key
+        elif "." in literal:
+            yield f"{literal.rpartition('.')[0]}.#"
 
 
 class OccurredFilter(SimpleListFilter):

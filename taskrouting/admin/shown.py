@@ -29,8 +29,8 @@ LONGEST_TEXT = 20_000
 LONGEST_HEX = 512
 UNFOLDED_LINES = 40
 
-#: Characters of an identifier that are shown where the room is scarce.
-LONGEST_BRIEF = 8
+#: The longest identifier that is shown whole where the room is scarce.
+LONGEST_BRIEF = 16
 
 #: Bodies larger than this are not read as text at all.
 LARGEST_READ = 4 * 1024 * 1024
@@ -155,11 +155,16 @@ def code(text: str) -> SafeString:
 
 
 def brief(text: str) -> SafeString:
-    """Show the end of an identifier, where the room is scarce: that is where they differ."""
-    if len(text) <= 2 * LONGEST_BRIEF:
+    """Show the end of an identifier, where the room is scarce: that is where they differ.
+
+    The rest is only out of sight: whoever searches the page or copies it has all of it.
+    """
+    if len(text) <= LONGEST_BRIEF:
         return code(text)
-    end = text[-LONGEST_BRIEF:]
-    return format_html('<code class="taskrouting-id" title="{}">…{}</code>', text, end)
+    whole = (
+        '<code class="taskrouting-id taskrouting-brief" title="{}"><bdo dir="ltr">{}</bdo></code>'
+    )
+    return format_html(whole, text, text)
 
 
 def place(queue: str, subscription: str) -> SafeString:

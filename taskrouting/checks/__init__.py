@@ -7,7 +7,7 @@ id                  what it says
 ``E001``            ``TASKROUTING`` cannot be read: an unknown key, a value of the wrong kind
 ``E002``            no transport has the scheme of ``BROKER_URL``
 ``E003``            ``BROKER_URL`` is malformed, or the package its transport needs is missing
-``E004``            ``COMPRESSION`` is none, or its package is missing
+``E004``            ``COMPRESSION`` is none that we read
 ``E005``            ``ACCEPT`` names a serializer that is none
 ``E006``            ``DATABASE`` or ``OUTBOX_DATABASES`` names an alias that is not in ``DATABASES``
 ``E007``            a database that is neither PostgreSQL nor SQLite
@@ -34,6 +34,8 @@ id                  what it says
 ``W010``            ``OUTBOX_KEEP`` is ``"until_confirmed"`` on a broker that does not confirm
 ``W011``            ``django://alias`` where ``DATABASE`` says another alias
 ``W012``            queue arguments on a broker that reads none
+``W013``            ``ACCEPT`` lets few bytes stand for very many values
+``W015``            ``@publishes`` has a routing key with a word that is a wildcard in patterns
 ``I001``            psycopg 2 cannot be woken by PostgreSQL, so workers look every 25 ms
 ==================  =============================================================================
 
@@ -44,6 +46,6 @@ never gets here: that raises where it is written.
 
 from __future__ import annotations
 
-from . import brokers, configuration, databases, queues
+from . import brokers, configuration, databases, events, queues
 
-__all__ = ["brokers", "configuration", "databases", "queues"]
+__all__ = ["brokers", "configuration", "databases", "events", "queues"]

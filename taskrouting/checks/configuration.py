@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from taskrouting import conf, events
 from taskrouting.exceptions import ConfigurationError, InvalidEventData
-from taskrouting.transport import codecs
+from taskrouting.transport import codecs, messages
 
 from .registering import TAG, check
 
@@ -33,9 +33,8 @@ def compression_is_known(settings: conf.Settings) -> Iterator[CheckMessage]:
     """E004: the relay could not compress the first message."""
     if settings.compression and not codecs.is_compression(settings.compression):
         yield Error(
-            f"TASKROUTING['COMPRESSION'] is {settings.compression!r}; no such compression is "
-            "installed.",
-            hint="'gzip', 'bzip2' and 'lzma' come with Python.",
+            f"TASKROUTING['COMPRESSION'] is {settings.compression!r}, which is none that we read.",
+            hint="'gzip', 'bzip2' and 'lzma' can be unpacked within bounds.",
             id="taskrouting.E004",
         )
 
@@ -64,6 +63,18 @@ def serializers_run_no_code(settings: conf.Settings) -> Iterator[CheckMessage]:
 
 
 @check
+def serializers_do_not_repeat(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """W013: a message could keep a worker busy for longer than its size suggests."""
+    for name in codecs.serializers_that_repeat(settings.accept):
+        yield Warning(
+            f"TASKROUTING['ACCEPT'] names {name!r}, which is read hundreds of times slower "
+            "than JSON, and in which few bytes can stand for very many values.",
+            hint="Let the sender write JSON and remove it from ACCEPT.",
+            id="taskrouting.W013",
+        )
+
+
+@check
 def source_is_usable(settings: conf.Settings) -> Iterator[CheckMessage]:
     """E016: no event could be published."""
     event = events.Event(
@@ -71,9 +82,12 @@ def source_is_usable(settings: conf.Settings) -> Iterator[CheckMessage]:
     )
     try:
         events.encode(event)
+        fault = messages.property_fault(source=settings.source)
     except InvalidEventData as error:
+        fault = str(error).removesuffix(".")
+    if fault:
         yield Error(
-            f"TASKROUTING['SOURCE'] cannot be the source of an event: {error}",
+            f"TASKROUTING['SOURCE'] cannot be the source of an event: {fault}.",
             hint="Name the project, for example 'shop' or 'https://shop.example'.",
             id="taskrouting.E016",
         )

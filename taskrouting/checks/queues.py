@@ -20,6 +20,9 @@ from .registering import check
 #: Bytes in the longest name that AMQP and our tables keep; SQS keeps fewer characters.
 LONGEST_NAME, LONGEST_SQS_NAME = 255, 80
 
+#: The exchange of dead letters is named after ours, with ".dead" behind it.
+LONGEST_EXCHANGE = LONGEST_NAME - len(".dead")
+
 #: Arguments that RabbitMQ refuses (406) for a type of queue, and what to do about it.
 REFUSED = {
     "quorum": {"x-max-priority": "Set 'type': 'classic', which has priorities."},
@@ -152,9 +155,10 @@ def _written_patterns(settings: conf.Settings) -> Iterator[tuple[str, str]]:
 
 def _name_fault(name: str, what: str, transport: str) -> str:
     """Say why ``transport`` cannot keep the name; empty if it can."""
-    if not name.isprintable() or len(name.encode()) > LONGEST_NAME:
-        return f"a name is printable text of at most {LONGEST_NAME} bytes"
-    if transport == "amqp" and name.startswith("amq.") and name != "amq.topic":
+    longest = LONGEST_EXCHANGE if what == "exchange" else LONGEST_NAME
+    if not name.isprintable() or len(name.encode()) > longest:
+        return f"a name is printable text of at most {longest} bytes"
+    if transport == "amqp" and name.startswith("amq."):
         return "RabbitMQ keeps names that begin with 'amq.' for itself"
     if transport == "sqs" and what == "queue" and len(name) > LONGEST_SQS_NAME:
         return f"SQS takes {LONGEST_SQS_NAME} characters"

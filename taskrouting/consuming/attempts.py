@@ -13,10 +13,9 @@ from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from inspect import iscoroutinefunction
+from functools import partial
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 
 from taskrouting import conf, context, json_text, signals
@@ -25,10 +24,11 @@ from taskrouting.exceptions import InvalidEventData, LeaseLost, Snooze
 from taskrouting.routing.subscriptions import Subscription
 from taskrouting.transport.outage import Outage
 
-from . import claims, faults, ledger, strays, timeouts
+from . import claims, faults, ledger, overdue, strays, timeouts
 from .claims import Claim, Copy
 from .judging import Outcome, Reason, bury, judge
-from .site import Site, database, in_turn, isolate_on_commit
+from .site import Site, database, isolate_on_commit
+from .turns import in_turn
 
 logger = logging.getLogger("taskrouting.delivery")
 
@@ -62,7 +62,7 @@ class Attempt:
         except faults.DatabaseAway:
             raise
         except HANDLER_ERRORS as error:
-            if faults.is_outage(error):
+            if faults.is_outage(error) or self._site.leaving.is_set():
                 raise faults.DatabaseAway(str(error)) from error
             return self.failed(error)
         return self._tell(outcome)
@@ -93,12 +93,16 @@ class Attempt:
         self._error = error
         return self._tell(faults.resolutely(self._claim_and_record_failure))
 
+    def overran(self, claim: Claim, error: BaseException) -> Outcome:
+        """Record the timeout of a handler that still runs under a lease, elsewhere."""
+        return self._tell(self._record(claim, error=error))
+
     def _handle_and_record(self) -> Outcome:
         with in_turn(), transaction.atomic(using=database()):
             claim = claims.claim(self._copy, self._site.worker)
             if claim is None:
                 return Outcome.DUPLICATE
-            ledger.succeed(claim, self._call(claim))
+            ledger.succeed(claim, self._call(claim, self._again().failed))
             isolate_on_commit()
         return Outcome.HANDLED
 
@@ -124,40 +128,53 @@ class Attempt:
 
         def handle() -> Outcome:
             with in_turn(), transaction.atomic(using=database()):
-                ledger.succeed(claim, self._call(claim))
+                ledger.succeed(claim, self._call(claim, overrun))
                 isolate_on_commit()
             return Outcome.HANDLED
 
+        overrun = partial(self._again().overran, claim)
         try:
             return faults.resolutely(handle)
-        except faults.DatabaseAway:
-            self._error = Snooze(SOON, "a fault of the installation")
         except HANDLER_ERRORS as error:
-            self._error = error
-        return self._record(claim, None)
+            away = isinstance(error, faults.DatabaseAway)
+            return self._record(claim, error=self._charged(error, away))
 
     def _handle_outside(self, claim: Claim) -> Outcome:
         """No transaction is open while the handler runs."""
-        result, before = None, faults.session()
+        before = faults.session()
         try:
-            result = self._call(claim)
+            result = self._call(claim, partial(self._again().overran, claim))
         except HANDLER_ERRORS as error:
             away = faults.is_outage(error, before)
-            self._error = Snooze(SOON, "a fault of the installation") if away else error
+            return self._record(claim, error=self._charged(error, away))
         return self._record(claim, result)
 
-    def _record(self, claim: Claim, result: Any) -> Outcome:
+    def _again(self) -> Attempt:
+        """The same attempt for another thread, which speaks for a handler that cannot."""
+        attempt = Attempt(self._copy, self._site)
+        attempt._started = self._started
+        return attempt
+
+    def _charged(self, error: BaseException, away: bool) -> BaseException:
+        """What the attempt is charged with: nothing, if a fault or our leaving has ended it."""
+        interrupted = away or self._site.leaving.is_set()
+        return Snooze(SOON, "interrupted") if interrupted else error
+
+    def _record(
+        self, claim: Claim, result: Any = None, *, error: BaseException | None = None
+    ) -> Outcome:
         """Write the outcome; while the database is away, keep it and try again."""
+        self._error = error
         outage = Outage("database (outcome)")
         while True:
             try:
                 return faults.resolutely(lambda: self._write(claim, result))
-            except LeaseLost as error:
-                logger.warning("%s", error)
+            except LeaseLost as lost:
+                logger.warning("%s", lost)
                 return Outcome.LOST
-            except faults.DatabaseAway as error:
+            except faults.DatabaseAway as away:
                 connections.close_all()
-                if self._site.leaving.wait(outage.noticed(error).total_seconds()):
+                if self._site.leaving.wait(outage.noticed(away).total_seconds()):
                     raise
 
     def _write(self, claim: Claim, result: Any) -> Outcome:
@@ -172,7 +189,7 @@ class Attempt:
         self._number = claim.attempt
         return judge(claim, self._error, self._started, self._site.worker)
 
-    def _call(self, claim: Claim) -> Any:
+    def _call(self, claim: Claim, overrun: overdue.Record) -> Any:
         """Run the handler; return its result if the ledger can keep it."""
         self._number = claim.attempt
         signals.emit(
@@ -184,7 +201,7 @@ class Attempt:
             attempt=claim.attempt,
         )
         argument = [claim.event] if claim.subscription.batch else claim.event
-        return _kept(call(claim.subscription, argument, claim.event))
+        return _kept(call(claim.subscription, argument, claim.event, self._site, overrun))
 
     def _tell(self, outcome: Outcome) -> Outcome:
         signals.emit(
@@ -201,8 +218,17 @@ class Attempt:
         return outcome
 
 
-def call(subscription: Subscription, argument: Any, cause: Event | None) -> Any:
-    """Run the handler in the context of the event it handles; return what it returned."""
+def call(
+    subscription: Subscription,
+    argument: Any,
+    cause: Event | None,
+    site: Site,
+    overrun: overdue.Record,
+) -> Any:
+    """Run the handler in the context of the event it handles; return what it returned.
+
+    ``overrun`` records, in another thread, the timeout of a handler that does not end.
+    """
     with ExitStack() as stack:
         stack.enter_context(
             context.acting(
@@ -214,10 +240,10 @@ def call(subscription: Subscription, argument: Any, cause: Event | None) -> Any:
         )
         if subscription.effects == "database":
             stack.enter_context(strays.noticed(subscription.name))
-        if iscoroutinefunction(subscription.handler):
-            return async_to_sync(timeouts.awaited)(subscription, argument)
-        stack.enter_context(timeouts.limit(subscription.timeout))
-        return subscription.handler(argument)
+        run = stack.enter_context(site.runs.entered())
+        give_up = overdue.giving_up(run, overrun, site)
+        stack.enter_context(timeouts.limit(subscription, run, give_up))
+        return timeouts.call(subscription, argument, run)
 
 
 def _writes_here(claim: Claim) -> bool:

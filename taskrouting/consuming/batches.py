@@ -14,6 +14,7 @@ from django.db import transaction
 from taskrouting import signals
 from taskrouting.dead_letters import records
 from taskrouting.events import Event
+from taskrouting.exceptions import HandlerTimeout
 from taskrouting.routing.subscriptions import Subscription
 from taskrouting.transport.messages import Arrival
 
@@ -22,7 +23,8 @@ from .attempts import HANDLER_ERRORS, Attempt, call
 from .claims import Copy
 from .delivery import copy_of, keep_indigestible, open_message, settle
 from .judging import Reason
-from .site import Site, database, in_turn, isolate_on_commit
+from .site import Site, database, isolate_on_commit
+from .turns import in_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def _run_together(items: Sequence[Item], site: Site) -> None:
     except faults.DatabaseAway:
         raise
     except HANDLER_ERRORS as error:
-        if faults.is_outage(error):
+        if faults.is_outage(error) or site.leaving.is_set():
             raise faults.DatabaseAway(str(error)) from error
         if len(items) > 1:
             middle = len(items) // 2
@@ -101,7 +103,7 @@ def _handle(items: Sequence[Item], site: Site) -> None:
         else:
             taken, fresh = [], [item.copy.event for item in items]
         if fresh:
-            call(subscription, fresh, None)
+            call(subscription, fresh, None, site, lambda error: _overrun(items, error, site))
         ledger.succeed_many(taken)
         isolate_on_commit()
     signals.emit(
@@ -111,6 +113,23 @@ def _handle(items: Sequence[Item], site: Site) -> None:
         queue=items[0].arrival.queue,
         count=len(fresh),
     )
+
+
+def _overrun(items: Sequence[Item], error: HandlerTimeout, site: Site) -> None:
+    """A batch does not end: one message is charged; of many, each runs alone from now on."""
+    if len(items) == 1:
+        _fail(items[0], error, site)
+        return
+
+    def set_apart() -> None:
+        with transaction.atomic(using=database()):
+            for item in sorted(
+                items, key=lambda item: (item.copy.event.source, item.copy.event.id)
+            ):
+                ledger.postpone_new(item.copy, site.worker)
+
+    if items[0].copy.subscription.ledger:
+        faults.resolutely(set_apart)
 
 
 def _fail(item: Item, error: BaseException, site: Site) -> None:

@@ -28,7 +28,7 @@ from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from taskrouting.routing.subscriptions import Subscription, registry
-from taskrouting.transport import messages, receiving, store
+from taskrouting.transport import codecs, messages, store
 from taskrouting.transport.messages import RELAYED_AT, REPEAT, ROW, Arrival
 
 from . import faults, ledger, presence
@@ -49,6 +49,10 @@ RELAYED_TIME = "relayedtime"
 
 #: What the relay writes: an ISO 8601 instant. The header may be anybody's.
 RELAYED_AT_TEXT = re.compile(r"[0-9T:.+-]{19,40}")
+
+
+#: How many times as large as MAX_MESSAGE_BYTES a copy that we made ourselves may be.
+GROWTH = 8
 
 
 class Undeliverable(Exception):
@@ -131,18 +135,20 @@ def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription
 def decode(arrival: Arrival) -> Event:
     """Read the event. Raises Undeliverable for bytes that are none."""
     settings = conf.current()
-    if len(arrival.body) > settings.max_message_bytes:
+    # A copy of ours has grown: bytes are base64, numbers stand in full, the relay's time is added.
+    limit = settings.max_message_bytes * (GROWTH if arrival.token else 1)
+    if len(arrival.body) > limit:
         raise Undeliverable(
             Reason.UNDECODABLE,
-            f"The message has {len(arrival.body)} bytes; MAX_MESSAGE_BYTES allows "
-            f"{settings.max_message_bytes}.",
+            f"The message has {len(arrival.body)} bytes; MAX_MESSAGE_BYTES allows {limit}.",
         )
     if fault := json_text.text_fault(arrival.routing_key[: events.MAX_LENGTH + 1]):
         raise Undeliverable(Reason.UNDECODABLE, f"The routing key: {fault}")
     if len(arrival.routing_key) > events.MAX_LENGTH:
         raise Undeliverable(Reason.UNDECODABLE, "The routing key is over 255 characters long.")
     try:
-        return _decoded(arrival, settings)
+        whole = replace(arrival, body=codecs.unpacked(arrival, limit))
+        return _decoded(whole, settings)
     except NotAccepted as error:
         raise Undeliverable(Reason.NOT_ACCEPTED, str(error)) from error
     except InvalidEnvelope as error:
@@ -268,4 +274,4 @@ def _decoded(arrival: Arrival, settings: conf.Settings) -> Event:
     except NotAccepted:
         if "json" in settings.accept and len(settings.accept) == 1:
             raise
-        return events.from_plain(receiving.deserialize(arrival, settings.accept), **where)
+        return events.from_plain(codecs.deserialized(arrival, settings.accept), **where)

@@ -13,8 +13,13 @@ from taskrouting import conf
 from taskrouting.transport import store
 from taskrouting.transport.outage import Outage
 
-#: Seconds after which a failed beat is tried again: the leases wait for it.
+from . import ledger
+
+#: Seconds until the next beat where the leases wait for it: one has failed, or we are leaving.
 SOON = 1.0
+
+#: Seconds the beat that is under way has to end when the worker leaves.
+LAST_BEAT = 2.0
 
 
 class Leases:
@@ -23,6 +28,8 @@ class Leases:
     def __init__(self) -> None:
         self._tokens: set[UUID] = set()
         self._lock = threading.Lock()
+        #: We are about to leave: a lease that lapses from now on is no crash.
+        self.excused = False
 
     @contextmanager
     def held(self, token: UUID) -> Iterator[None]:
@@ -44,6 +51,8 @@ class Leases:
         """Push every lease ahead; one that is gone shows when its outcome is written."""
         settings = conf.current()
         store.renew(self.tokens(), settings.lease, using=settings.database)
+        if self.excused:
+            ledger.excuse(self.tokens())
 
 
 class Heartbeat:
@@ -52,28 +61,36 @@ class Heartbeat:
     def __init__(self, leases: Leases, beat: Callable[[], None]) -> None:
         self._leases = leases
         self._beat = beat
-        self._stop = threading.Event()
+        self._stopped = False
+        self._now = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         """Begin to beat."""
         self._thread.start()
 
+    def excuse(self) -> None:
+        """Say, now and from now on, that what runs may be cut off: that would be no crash."""
+        self._leases.excused = True
+        self._now.set()
+
     def stop(self) -> None:
         """Stop beating and give the database connection back."""
-        self._stop.set()
-        self._thread.join(timeout=5)
+        self._stopped = True
+        self._now.set()
+        self._thread.join(timeout=LAST_BEAT)
 
     def _run(self) -> None:
         outage = Outage("database (heartbeat)")
-        pause = 0.0
-        while not self._stop.wait(pause):
+        while not self._stopped:
             try:
                 self._leases.renew()
                 self._beat()
                 outage.over()
-                pause = conf.current().lease.total_seconds() / 3
+                pause = SOON if self._leases.excused else conf.current().lease.total_seconds() / 3
             except Exception as error:  # noqa: BLE001  # whatever it is, leases must not lapse
                 connections.close_all()
                 pause = min(outage.noticed(error).total_seconds(), SOON)
+            self._now.wait(pause)
+            self._now.clear()
         connections.close_all()

@@ -120,9 +120,14 @@ def redrive(delivery: Delivery, message: Message) -> bool:
     return bool(revived)
 
 
+def excuse(tokens: Sequence[UUID]) -> None:
+    """Say of what runs in a worker that must leave: if it is cut off, that is no crash."""
+    _deliveries().filter(token__in=tokens, state=State.RUNNING).update(state=State.PENDING)
+
+
 def interrupt(tokens: Sequence[UUID]) -> None:
     """Let others run at once what this worker stops in the middle of; it is no crash."""
-    _deliveries().filter(token__in=tokens, state=State.RUNNING).update(state=State.PENDING)
+    excuse(tokens)
     store.renew(tokens, timedelta(0), using=conf.current().database)
 
 
@@ -179,8 +184,8 @@ def _finish(claim: Claim, **values: Any) -> None:
     if not written:
         raise LeaseLost(
             f"Delivery {claim.delivery} of {claim.event.id} to {claim.subscription.name!r} was "
-            "taken over while it ran here (this worker was silent for longer than LEASE); its "
-            "outcome here is not recorded."
+            "taken over while it ran here (this worker was silent for longer than LEASE, or the "
+            "handler ran longer than its timeout); its outcome here is not recorded."
         )
     _drop_lease(claim)
 

@@ -41,9 +41,9 @@ class Pool:
         return max(self._threads - len(self._errands), 0)
 
     @property
-    def busy(self) -> bool:
-        """Whether anything runs or waits."""
-        return bool(self._errands)
+    def held(self) -> int:
+        """Errands that run or wait."""
+        return len(self._errands)
 
     def reap(self) -> list[BaseException]:
         """Forget what is done; return the errors that were nobody's handler's."""
@@ -72,7 +72,7 @@ class Pool:
         The connections of threads that have nothing to do any more are closed for them.
         """
         self._executor.shutdown(wait=False, cancel_futures=True)
-        if not self.busy:
+        if not self._errands:
             for connection in self._opened:
                 connection.inc_thread_sharing()
                 connection.close()

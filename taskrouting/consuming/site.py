@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +13,7 @@ from taskrouting import conf
 from taskrouting.transport.messages import Arrival
 
 from .leases import Leases
-
-#: SQLite has one writer: handlers that write take turns instead of waiting on its lock.
-_turn = threading.Lock()
+from .runs import Runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +27,11 @@ class Site:
 
     leases: Leases = field(default_factory=Leases)
 
+    runs: Runs = field(default_factory=Runs)
+
+    #: Asks for a fresh process in place of this one, for a reason. ``None``: nobody would start it.
+    retire: Callable[[str], None] | None = None
+
     #: ``OUTBOX_KEEP`` is ``"until_received"``: a row waits for us to say that we have it.
     kept: bool = False
 
@@ -40,11 +42,6 @@ class Site:
 def database() -> str:
     """The alias of ledger and dead letters."""
     return conf.current().database
-
-
-def in_turn() -> AbstractContextManager[object]:
-    """Hold SQLite's one writer's place, where the ledger is in SQLite."""
-    return _turn if connections[database()].vendor == "sqlite" else nullcontext()
 
 
 def isolate_on_commit() -> None:

@@ -37,6 +37,14 @@ OVERTIME = 5.0
 
 STOPPED_BY_FORCE = 130
 
+#: The exit code of a process that asks for a fresh one in its place; nothing has gone wrong.
+RETIRED = 85
+#: The exit code of a process that no other would fare better than, and then our own.
+HOPELESS, FAILED = os.EX_CONFIG, 1
+
+#: Seconds within which several signals are one wish: ``timeout`` signals the child and its group.
+ONE_WISH = 0.5
+
 #: The signals that ask us to stop.
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -51,6 +59,8 @@ class Supervisor:
         self._burst = burst
         self._children: dict[ForkProcess, float] = {}
         self._signals = 0
+        self._asked_at = 0.0
+        self._hopeless = False
         self._pause = FIRST_PAUSE
         self._lifeline = os.pipe()
 
@@ -73,19 +83,26 @@ class Supervisor:
                 os.close(end)
 
     def _watch(self, waker: int) -> int:
-        """Replace who dies, until a signal comes or everybody is done."""
-        while self._children and not self._signals:
+        """Replace who dies, until a signal comes, everybody is done or nobody can do it."""
+        while self._children and not self._signals and not self._hopeless:
             ready = wait([*(child.sentinel for child in self._children), waker])
             if waker in ready:
                 os.read(waker, 64)
             for child in [each for each in self._children if not each.is_alive()]:
                 self._bury(child)
-        return self._stop() if self._children else 0
+        code = self._stop() if self._children else 0
+        return FAILED if self._hopeless else code
 
     def _bury(self, child: ForkProcess) -> None:
         """Replace a child that died, more slowly if it died young."""
         lived = time.monotonic() - self._children.pop(child)
         if self._burst and child.exitcode == 0:
+            return
+        if child.exitcode == RETIRED:
+            self._start()
+            return
+        if child.exitcode == HOPELESS:
+            self._hopeless = True
             return
         logger.error(
             "Worker process %s died (exit code %s); replacing it", child.pid, child.exitcode
@@ -148,8 +165,13 @@ class Supervisor:
         signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.Thread(target=self._follow, args=[stop], daemon=True).start()
-        code = self._work(stop)
-        os._exit(code)  # handlers that outlived the grace must not keep the process
+        codes: list[int] = []
+        # Signals are for the main thread, and it hears them only while it does nothing else.
+        work = threading.Thread(target=lambda: codes.append(self._work(stop)))
+        work.start()
+        work.join()
+        # Handlers that outlived the grace must not keep the process.
+        os._exit(codes[0] if codes else 1)
 
     def _follow(self, stop: threading.Event) -> None:
         """Stop when the supervisor is gone: its end of the lifeline closes with it."""
@@ -158,4 +180,6 @@ class Supervisor:
         stop.set()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
+        if not self._signals or time.monotonic() - self._asked_at > ONE_WISH:
+            self._signals += 1
+            self._asked_at = time.monotonic()

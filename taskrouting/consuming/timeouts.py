@@ -1,46 +1,78 @@
-"""How is a handler stopped that runs too long? An exception raised in its own thread.
+"""How is a handler stopped that runs too long?
 
-CPython delivers it between two bytecodes, so it ends a loop of Python code, and reaches a handler
-that blocks (``time.sleep``, a socket without a timeout) only when that returns: give what blocks a
-timeout of its own. An ``async def`` handler is cancelled by its event loop instead, at any await.
+=====================  =========================================================================
+at its timeout         an exception is raised in its thread: CPython delivers it between two
+                       bytecodes, so it ends any Python code. An ``async def`` is cancelled at its
+                       await instead, and the exception follows one REACH later.
+one REACH later        it blocks where no exception arrives. A database statement is cancelled.
+one more REACH later   it is given up (``overdue.py``): ``time.sleep``, a socket without a timeout,
+                       code in C. The attempt is recorded and the process makes room.
+=====================  =========================================================================
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from inspect import iscoroutinefunction
 from typing import Any
+
+from asgiref.sync import async_to_sync
 
 from taskrouting.exceptions import HandlerTimeout
 from taskrouting.routing.subscriptions import Subscription
 
+from .runs import Run, Rung
+
+#: Seconds that a handler has to notice that its time is over.
+REACH = 1.0
+
 
 @contextmanager
-def limit(timeout: timedelta | None) -> Iterator[None]:
-    """Raise HandlerTimeout in this thread if the block is not done within ``timeout``."""
+def limit(
+    subscription: Subscription, run: Run, give_up: Callable[[HandlerTimeout], None] | None
+) -> Iterator[None]:
+    """Raise HandlerTimeout in this thread if the block is not done within the timeout.
+
+    ``give_up`` is called, in another thread, with the error of a block that does not end.
+    """
+    timeout = subscription.timeout
     if timeout is None:
         yield
         return
-    alarm = _Alarm(threading.get_ident())
-    timer = threading.Timer(timeout.total_seconds(), alarm.ring)
-    timer.daemon = True
-    timer.start()
+    patience = timeout.total_seconds() + (REACH if iscoroutinefunction(subscription.handler) else 0)
+    watching = [run, patience, give_up, HandlerTimeout(_sentence(timeout))]
+    threading.Thread(target=_watch, args=watching, name="timeout", daemon=True).start()
     try:
         yield
-    except _Rung:
+    except Rung:
         raise HandlerTimeout(_sentence(timeout)) from None
+    except Exception as error:
+        if not run.rung:
+            raise
+        raise HandlerTimeout(_sentence(timeout)) from error
     finally:
-        timer.cancel()
-        alarm.silence()
+        run.end()
 
 
-async def awaited(subscription: Subscription, argument: Any) -> Any:
+def call(subscription: Subscription, argument: Any, run: Run) -> Any:
+    """Call the handler, where ``run`` can reach it."""
+    if iscoroutinefunction(subscription.handler):
+        return async_to_sync(_awaited)(subscription, argument, run)
+    run.enter()
+    try:
+        return subscription.handler(argument)
+    finally:
+        run.leave()
+
+
+async def _awaited(subscription: Subscription, argument: Any, run: Run) -> Any:
     """Await an ``async def`` handler for as long as its subscription allows."""
     timeout = subscription.timeout
+    run.enter()
     try:
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()) as limit:
             return await subscription.handler(argument)
@@ -48,30 +80,23 @@ async def awaited(subscription: Subscription, argument: Any) -> Any:
         if not limit.expired():
             raise
         raise HandlerTimeout(_sentence(timeout)) from error
+    finally:
+        run.leave()
 
 
-class _Rung(BaseException):
-    """What is raised in the thread: no ``except Exception`` of the handler swallows it."""
-
-
-class _Alarm:
-    """Raises in one thread, and never after the block has ended."""
-
-    def __init__(self, thread: int) -> None:
-        self._thread = ctypes.c_ulong(thread)
-        self._lock = threading.Lock()
-        self._over = False
-
-    def ring(self) -> None:
-        with self._lock:
-            if not self._over:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, ctypes.py_object(_Rung))
-
-    def silence(self) -> None:
-        """End the block; an exception that was set and has not arrived is taken back."""
-        with self._lock:
-            self._over = True
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, None)
+def _watch(
+    run: Run,
+    patience: float,
+    give_up: Callable[[HandlerTimeout], None] | None,
+    error: HandlerTimeout,
+) -> None:
+    """Wait for the end of ``run``; insist, more and more."""
+    for seconds, insist in ((patience, run.ring), (REACH, run.cancel)):
+        if run.over.wait(seconds):
+            return
+        insist()
+    if give_up is not None and not run.over.wait(REACH):
+        give_up(error)
 
 
 def _sentence(timeout: timedelta | None) -> str:

@@ -17,9 +17,8 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf, signals
 from taskrouting.exceptions import BrokerUnavailable
-from taskrouting.policies import Batch
 from taskrouting.routing import topology
-from taskrouting.routing.subscriptions import Subscription, registry
+from taskrouting.routing.subscriptions import registry
 from taskrouting.transport import receiving
 from taskrouting.transport.broker import Broker, kept_until_received
 from taskrouting.transport.messages import Arrival
@@ -27,10 +26,12 @@ from taskrouting.transport.outage import Outage
 from taskrouting.transport.receiving import Receiver
 
 from . import batches, delivery, ledger
+from .collecting import Collector
 from .faults import DatabaseAway
-from .leases import Heartbeat, Leases
+from .leases import Heartbeat
 from .pool import Pool, keep_connections
 from .presence import Presence
+from .retirement import Retirement
 from .site import Site
 
 logger = logging.getLogger("taskrouting.worker")
@@ -56,8 +57,11 @@ class Worker:
         threads: int | None = None,
         prefetch: int | None = None,
         grace: timedelta | None = None,
+        retirement: Retirement | None = None,
     ) -> None:
         """``queues`` limits what is consumed; the others default to the settings.
+
+        ``retirement`` says when to stop so that a fresh process can go on.
 
         Raises ConfigurationError for a queue that no subscription declares.
         """
@@ -68,22 +72,22 @@ class Worker:
         self._presence = Presence([each.name for each in self._queues], self._threads)
         self.name = self._presence.name
         self._dead = broker.dead_letter_queue(topology.current())
-        self._batched = {each.queue: each for each in registry if each.batch}
         self._prefetch = prefetch
         self._grace = grace if grace is not None else settings.shutdown_grace
+        self._retirement = retirement or Retirement()
         self._settled: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._site = Site(
             worker=self.name,
             acknowledge=self._settled.put,
-            leases=Leases(),
             kept=kept_until_received(settings),
+            retire=self._retirement.now,
         )
+        self._heartbeat = Heartbeat(self._site.leases, self._presence.beat)
         self._pools = (Pool(self._threads, "handler"), Pool(1, "batch"))
-        self._collected: dict[str, list[Arrival]] = {}
-        self._flush_at: dict[str, float] = {}
+        self._collector = Collector(self._hand_over)
         self._pause = SOONEST
         self._active_at: float | None = None
-        self._leave_at: float | None = None
+        self._stop = threading.Event()
 
     @property
     def quiet_for(self) -> float:
@@ -98,18 +102,21 @@ class Worker:
         Returns whether everything was finished. What was not is handed over to other workers.
         """
         keep_connections()
-        heartbeat = Heartbeat(self._site.leases, self._presence.beat)
-        heartbeat.start()
+        self._stop = stop
+        self._retirement.begin(stop)
+        self._heartbeat.start()
+        threading.Thread(target=self._limit_grace, name="grace", daemon=True).start()
         names = [each.name for each in self._queues]
         signals.emit(signals.worker_started, Worker, worker=self.name, queues=names)
         try:
             self._work(stop)
         finally:
+            stop.set()
             try:
                 self._await_handlers()
             finally:
+                self._heartbeat.stop()
                 drained = self._leave()
-                heartbeat.stop()
                 signals.emit(signals.worker_stopped, Worker, worker=self.name, drained=drained)
         return drained
 
@@ -142,9 +149,8 @@ class Worker:
     def _room(self, queue: topology.Queue) -> int:
         """How many unsettled messages of ``queue`` to hold."""
         prefetch = self._prefetch or queue.prefetch
-        batched = self._batched.get(queue.name)
-        if batched and batched.batch:
-            return max(prefetch, 2 * batched.batch.size)
+        if batch := self._collector.batches.get(queue.name):
+            return max(prefetch, 2 * batch.size)
         external = any(each.effects == "external" for each in registry.on_queue(queue.name))
         return min(prefetch, self._threads) if external else prefetch
 
@@ -152,12 +158,13 @@ class Worker:
         while not stop.is_set():
             self._tick(receiver)
             self._share(receiver)
+            self._retirement.look()
 
     def _tick(self, receiver: Receiver) -> None:
         """Settle, hand over what is due, and take what comes within a moment."""
         active = self._settle(receiver)
         self._reap()
-        self._flush()
+        self._collector.flush()
         active |= receiver.drain(self._moment(receiver))
         if active or self._in_hand():
             self._active_at = time.monotonic()
@@ -166,40 +173,24 @@ class Worker:
     def _moment(self, receiver: Receiver) -> float:
         """How long to listen: briefly while something in hand may soon need this thread."""
         moment = self._pause if receiver.unsettled or receiver.paused else IDLE
-        if self._flush_at:
-            moment = min(moment, max(min(self._flush_at.values()) - time.monotonic(), 0.001))
-        return moment
+        due = self._collector.next_due()
+        return moment if due is None else min(moment, max(due, 0.001))
 
     def _take(self, arrival: Arrival) -> None:
         """Hand one message to the pool, or collect it for its batch."""
-        subscription = self._batched.get(arrival.queue)
-        if not arrival.generation:
-            delivery.deliver(arrival, self._site)  # the broker has no copy to fall back on
-            return
-        if subscription is None:
+        if self._stop.is_set() and arrival.generation:
+            return  # it came at the last moment, and goes back unsettled
+        if arrival.queue in self._collector.batches:
+            self._collector.add(arrival)
+        else:
             self._pools[0].submit([arrival], lambda: delivery.deliver(arrival, self._site))
-            return
-        batch = _batch(subscription)
-        collected = self._collected.setdefault(arrival.queue, [])
-        collected.append(arrival)
-        self._flush_at.setdefault(arrival.queue, time.monotonic() + batch.wait.total_seconds())
-        if len(collected) >= batch.size:
-            self._hand_over(arrival.queue)
+
+    def _hand_over(self, arrivals: list[Arrival]) -> None:
+        self._pools[1].submit(arrivals, lambda: batches.deliver(arrivals, self._site))
 
     def _take_given_up(self, arrival: Arrival) -> None:
         """Take a message that the broker itself has given up on."""
         self._pools[0].submit([arrival], lambda: delivery.keep_given_up(arrival, self._site))
-
-    def _flush(self) -> None:
-        """Hand over the batches that have waited long enough."""
-        now = time.monotonic()
-        for name in [name for name, due in self._flush_at.items() if due <= now]:
-            self._hand_over(name)
-
-    def _hand_over(self, name: str) -> None:
-        arrivals = self._collected.pop(name, [])
-        self._flush_at.pop(name, None)
-        self._pools[1].submit(arrivals, lambda: batches.deliver(arrivals, self._site))
 
     def _settle(self, receiver: Receiver) -> bool:
         """Tell the broker what is settled; return whether there was anything."""
@@ -209,6 +200,7 @@ class Worker:
                 receiver.acknowledge(self._settled.get_nowait())
             except queue.Empty:
                 return some
+            self._retirement.settled()
             some = True
 
     def _reap(self) -> None:
@@ -222,7 +214,7 @@ class Worker:
         waiting = self._pools[0].withdraw(PATIENCE)
         for arrival in waiting:
             receiver.hand_back(arrival)
-        receiver.pause({arrival.queue for arrival in waiting if arrival.generation})
+        receiver.pause({arrival.queue for arrival in waiting})
         if self._pools[0].free:
             receiver.resume()
 
@@ -230,10 +222,7 @@ class Worker:
         """Take nothing more, hand back what has not begun, finish what has."""
         receiver.cancel()
         unbegun = [arrival for pool in self._pools for arrival in pool.withdraw()]
-        unbegun += [arrival for arrivals in self._collected.values() for arrival in arrivals]
-        self._collected.clear()
-        self._flush_at.clear()
-        for arrival in unbegun:
+        for arrival in [*unbegun, *self._collector.withdraw()]:
             receiver.hand_back(arrival)
         while stop.is_set() and self._grace_left():
             self._settle(receiver)
@@ -244,10 +233,10 @@ class Worker:
         """Wait within the grace for handlers that still run without a broker."""
         while self._grace_left():
             time.sleep(BREATH)
+        self._site.leaving.set()
 
     def _leave(self) -> bool:
         """Hand over what still runs; return whether nothing did."""
-        self._site.leaving.set()
         for pool in self._pools:
             pool.close()
         try:
@@ -256,25 +245,33 @@ class Worker:
         except (DatabaseError, InterfaceError) as error:
             logger.warning("Could not say goodbye to the database: %s", error)
         connections.close_all()
-        return not self._busy()
+        return not any(pool.held for pool in self._pools)
+
+    def _limit_grace(self) -> None:
+        """From the stop on, let handlers finish for the grace; then end what they hold.
+
+        In a thread of its own: on SQLite a handler's lock may be what the main one waits for.
+        """
+        self._stop.wait()
+        self._heartbeat.excuse()
+        self._site.leaving.wait(self._grace.total_seconds())
+        self._site.leaving.set()
+        self._site.runs.sever()
 
     def _grace_left(self) -> bool:
         """Whether to go on waiting for handlers that still run."""
-        if self._leave_at is None:
-            self._leave_at = time.monotonic() + self._grace.total_seconds()
-        self._reap()
-        return self._busy() and time.monotonic() < self._leave_at
+        try:
+            self._reap()
+        except DatabaseAway as error:
+            logger.warning("Not settled, so handed back: %s", error)
+        return self._busy() and not self._site.leaving.is_set()
 
     def _busy(self) -> bool:
-        return any(pool.busy for pool in self._pools)
+        """Whether anything runs that may still end by itself."""
+        return sum(pool.held for pool in self._pools) > self._site.runs.lost
 
     def _in_hand(self) -> bool:
-        return self._busy() or bool(self._collected) or not self._settled.empty()
-
-
-def _batch(subscription: Subscription) -> Batch:
-    assert subscription.batch is not None  # noqa: S101  # for the type checker
-    return subscription.batch
+        return self._busy() or bool(self._collector) or not self._settled.empty()
 
 
 def _ask_database() -> None:

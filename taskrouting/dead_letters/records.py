@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from django.db.models.functions import Now
 
-from taskrouting import conf, signals
+from taskrouting import conf, json_text, signals
 from taskrouting.transport.messages import Arrival, Message
 
 from .models import DeadLetter
@@ -127,13 +128,15 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def _plain(value: Any) -> Any:
-    """Make what a broker hands over fit for a JSON column."""
+def _plain(value: Any, levels: int = json_text.MAX_DEPTH) -> Any:
+    """Make what a broker hands over fit for a JSON column, however deep it is nested."""
+    if isinstance(value, Mapping | list | tuple) and not levels:
+        return "…"
     if isinstance(value, Mapping):
-        return {_clean(str(key)): _plain(item) for key, item in value.items()}
+        return {_clean(str(key)): _plain(item, levels - 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool | int | None):
+        return [_plain(item, levels - 1) for item in value]
+    if isinstance(value, bool | int | None) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, bytes):
         return _clean(value.decode("utf-8", "replace"))

@@ -15,6 +15,12 @@ logger = logging.getLogger("taskrouting")
 
 QUIET = {"handled", "duplicate", "discarded", "snoozed"}
 
+#: For how long at most we say nothing of a fault that lasts.
+LONGEST_SILENCE = timedelta(minutes=10)
+
+#: What was said last of each fault that lasts, and how long it had lasted then.
+_told: dict[str, tuple[str, timedelta]] = {}
+
 
 @receiver(signals.delivery_finished)
 def _finished(
@@ -48,12 +54,19 @@ def _dead(*, reason: str, queue: str, subscription: str, event_id: str, **carrie
 
 
 @receiver(signals.fault_noticed)
-def _fault(*, where: str, error: Exception, retry_in: timedelta, **carries: Any) -> None:
-    logger.warning("%s: %s; trying again in %.1f s", where, error, retry_in.total_seconds())
+def _fault(*, where: str, error: Exception, away: timedelta, **carries: Any) -> None:
+    """Say it at first and when the reason changes, and else half as often as it has lasted."""
+    said, since = _told.get(where, ("", timedelta(0)))
+    news = str(error) != said or not away
+    if news or away >= min(2 * since, since + LONGEST_SILENCE):
+        _told[where] = str(error), away
+        text = "trying again" if not away else f"still trying after {away.total_seconds():.0f} s"
+        logger.warning("%s: %s; %s", where, error, text)
 
 
 @receiver(signals.fault_recovered)
 def _recovered(*, where: str, away: timedelta, **carries: Any) -> None:
+    _told.pop(where, None)
     logger.warning("%s: back after %.1f s", where, away.total_seconds())
 
 

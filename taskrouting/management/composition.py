@@ -12,14 +12,22 @@ from functools import partial
 from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf
+from taskrouting.consuming.retirement import Retirement
+from taskrouting.consuming.supervisor import HOPELESS, RETIRED
 from taskrouting.consuming.worker import Worker
-from taskrouting.exceptions import ConfigurationError, TaskroutingError
+from taskrouting.exceptions import ConfigurationError, TaskroutingError, TopologyConflict
+from taskrouting.management.base import aliases, refuse_unmigrated
 from taskrouting.publishing.relay import Relay
 from taskrouting.routing import topology
 from taskrouting.transport import broker, store
 from taskrouting.transport.messages import OUTBOX
 
 logger = logging.getLogger("taskrouting")
+
+#: Seconds a relay has to finish its batch when the worker is done.
+LAST_BATCH = 3.0
+#: What would be the same for every process: nobody is started in the place of one that met it.
+LASTING = (ConfigurationError, TopologyConflict)
 
 #: Seconds without anything in hand, and nothing due, after which a burst is done.
 QUIET = 1.0
@@ -37,14 +45,17 @@ class Plan:
     prefetch: int | None = None
     grace: timedelta | None = None
 
+    #: Messages, and bytes of resident memory, after which the process is replaced.
+    max_events: int | None = None
+    max_rss: int | None = None
+
     def prepared(self) -> Plan:
         """Check the plan before any process is started.
 
         Raises ConfigurationError for a wrong setting, an unknown queue, or missing tables.
         """
         broker.current()
-        for alias in _aliases():
-            _refuse_unmigrated(alias)
+        refuse_unmigrated()
         self.queue_names()
         return self
 
@@ -65,10 +76,12 @@ class _Process:
         self._plan = plan
         self._stop = stop
         self._relays_stop = threading.Event()
-        self._failed = False
+        self._code = 0
+        self._lock = threading.Lock()
         self._broker = here = broker.current()
-        self._worker = _worker(plan, here) if plan.worker else None
-        self._relays = [Relay(here, alias) for alias in _aliases()] if plan.relay else []
+        self._retirement = Retirement(max_events=plan.max_events, max_rss=plan.max_rss)
+        self._worker = _worker(plan, here, self._retirement) if plan.worker else None
+        self._relays = [Relay(here, alias) for alias in aliases()] if plan.relay else []
 
     def run(self) -> int:
         threads = [self._thread(partial(each.run, self._relays_stop)) for each in self._relays]
@@ -84,8 +97,10 @@ class _Process:
         finally:
             self._relays_stop.set()
         for thread in threads:
-            thread.join(timeout=conf.current().shutdown_grace.total_seconds())
-        return 1 if self._failed else 0
+            thread.join(timeout=LAST_BATCH)
+        if self._code:
+            return self._code
+        return RETIRED if self._retirement.reason else 0
 
     def _thread(self, work: Callable[[], object]) -> threading.Thread:
         """Start a thread whose failure ends the process, for the supervisor to replace."""
@@ -101,12 +116,13 @@ class _Process:
         return thread
 
     def _fail(self, error: Exception) -> None:
-        """End the process over an error; one of our own says what to do in a sentence."""
-        if isinstance(error, TaskroutingError):
-            logger.error("%s", error)
-        else:
-            logger.exception("This worker process failed.", exc_info=error)
-        self._failed = True
+        """End the process over an error; one of our own says what to do in a sentence, once."""
+        with self._lock:
+            if not isinstance(error, TaskroutingError):
+                logger.exception("This worker process failed.", exc_info=error)
+            elif not self._code:
+                logger.error("%s", error)
+            self._code = HOPELESS if isinstance(error, LASTING) else 1
         self._stop.set()
 
     def _end_when_quiet(self) -> None:
@@ -134,39 +150,21 @@ class _Process:
         embedded = self._broker.can.embedded
         ours: list[tuple[str, list[str] | None]] = []
         if self._relays:
-            ours += [(alias, [OUTBOX] if embedded else None) for alias in _aliases()]
+            ours += [(alias, [OUTBOX] if embedded else None) for alias in aliases()]
         if self._worker is not None and embedded:
             ours.append((central, self._plan.queue_names()))
         return ours
 
 
-def _refuse_unmigrated(alias: str) -> None:
-    """Look once for our tables; a database that is away is waited for later."""
-    try:
-        tables = connections[alias].introspection.table_names()
-    except (DatabaseError, InterfaceError):
-        return
-    if store.TABLE not in tables:
-        command = "migrate" if alias == "default" else f"migrate --database {alias}"
-        raise ConfigurationError(
-            f"The tables of taskrouting are not in database {alias!r}. Run: manage.py {command}"
-        )
-
-
-def _worker(plan: Plan, here: broker.Broker) -> Worker:
+def _worker(plan: Plan, here: broker.Broker, retirement: Retirement) -> Worker:
     return Worker(
         here,
         queues=plan.queues,
         threads=plan.threads,
         prefetch=plan.prefetch,
         grace=plan.grace,
+        retirement=retirement,
     )
-
-
-def _aliases() -> list[str]:
-    """The databases whose outbox is emptied; retries and leases live in the central one."""
-    settings = conf.current()
-    return list(dict.fromkeys([settings.database, *settings.outbox_databases]))
 
 
 def talk() -> None:

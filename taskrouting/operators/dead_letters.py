@@ -37,9 +37,8 @@ from taskrouting.transport.messages import Message
 
 from .telling import DISCARDED, REDRIVEN, acting, tell
 
-#: Headers that are not true of the copy that is put back: what a broker did with the first one,
-#: and that the body was compressed, which it is not any more.
-STALE_HEADERS = {"compression", "x-death", "x-delivery-count"}
+#: Headers that are not true of the copy that is put back: what a broker did with the first one.
+STALE_HEADERS = {"x-death", "x-delivery-count"}
 STALE_BEGINNINGS = ("x-first-death-", "x-last-death-")
 
 

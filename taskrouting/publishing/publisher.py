@@ -147,6 +147,11 @@ def _message(event: Event, draft: Draft) -> Message:
         priority=_priority(draft.priority),
         delay=_delay(draft),
     )
+    # What the context hands on may be as long as whoever began it has made it.
+    if fault := messages.property_fault(
+        event_id=event.id, source=event.source, correlation_id=draft.correlation_id
+    ):
+        raise InvalidEventData(f"{fault}.")
     if len(message.body) > settings.max_message_bytes:
         raise InvalidEventData(
             f"The event {event.type!r} is {len(message.body)} bytes on the wire; MAX_MESSAGE_BYTES "

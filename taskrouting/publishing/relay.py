@@ -35,7 +35,7 @@ from taskrouting.transport import broker as brokers
 from taskrouting.transport import routes, sending, store, wakeup
 from taskrouting.transport.messages import OUTBOX, REPEAT, ROW
 from taskrouting.transport.outage import Outage
-from taskrouting.transport.sending import Fate, Sender
+from taskrouting.transport.sending import Fate, Refusal, Sender
 from taskrouting.transport.store import Claimed
 
 from .publisher import keep_unroutable, spread
@@ -184,7 +184,7 @@ class Relay:
                 self._settle([row], [fate])
         return len(due)
 
-    def _sent(self, sender: Sender, rows: Sequence[Claimed]) -> list[Fate]:
+    def _sent(self, sender: Sender, rows: Sequence[Claimed]) -> list[Fate | Refusal]:
         """Send ``rows``; when the broker goes away, give them back as if nobody had looked."""
         if not rows:
             return []
@@ -194,7 +194,7 @@ class Relay:
             store.release(rows, using=self._using, seen=False)
             raise
 
-    def _settle(self, rows: Sequence[Claimed], fates: Sequence[Fate]) -> None:
+    def _settle(self, rows: Sequence[Claimed], fates: Sequence[Fate | Refusal]) -> None:
         """Delete what arrived, keep what did not, and bury what never will."""
         gone: list[Claimed] = []
         later: list[Claimed] = []
@@ -204,21 +204,21 @@ class Relay:
                 continue
             if fate is Fate.UNROUTABLE and row.message.queue == OUTBOX:
                 keep_unroutable(row.message)
-            elif fate in (Fate.REFUSED, Fate.UNROUTABLE):
-                _keep_refused(row)
+            elif fate is Fate.UNROUTABLE:
+                _keep_refused(row, "the queue is not there")
+            elif isinstance(fate, Refusal):
+                _keep_refused(row, fate.reason)
             gone.append(row)
         store.settle(gone, using=self._using)
         store.release(later, using=self._using, delay=BACKPRESSURE, seen=False)
         _tell(gone)
 
 
-def _keep_refused(row: Claimed) -> None:
-    records.keep_message(
-        row.message,
-        DeadLetter.Reason.REFUSED,
-        f"The broker does not take this message for queue {row.message.queue!r}: it is malformed "
-        "for AMQP or larger than the broker allows, or the queue is not there.",
-    )
+def _keep_refused(row: Claimed, reason: str) -> None:
+    message = row.message
+    queue = "" if message.queue == OUTBOX else f" for queue {message.queue!r}"
+    text = f"The broker does not take {message.routing_key!r}{queue}: {reason}."
+    records.keep_message(message, DeadLetter.Reason.REFUSED, text)
 
 
 def _marked(row: Claimed) -> Claimed:
@@ -233,9 +233,12 @@ def _resend(deliveries: int) -> timedelta:
     return min(first * (1 << min(deliveries - 1, 20)), LATEST_RESEND)
 
 
-def _worst(fates: Sequence[Fate]) -> Fate:
+def _worst(fates: Sequence[Fate | Refusal]) -> Fate | Refusal:
     """The fate of an event is that of its unluckiest copy; without copies it is done with."""
-    order = (Fate.REFUSED, Fate.UNKNOWN, Fate.NACKED, Fate.UNROUTABLE)
+    for fate in fates:
+        if isinstance(fate, Refusal):
+            return fate
+    order = (Fate.UNKNOWN, Fate.NACKED, Fate.UNROUTABLE)
     return next((fate for fate in order if fate in fates), Fate.CONFIRMED)
 
 

@@ -18,6 +18,7 @@ from taskrouting.exceptions import BrokerUnavailable, TopologyConflict
 from taskrouting.routing.topology import Queue, Topology
 
 from . import declared
+from .advice import advice
 from .capabilities import capabilities
 
 #: How long one attempt to connect may take.
@@ -88,7 +89,8 @@ class Broker:
             raise
         except lost as error:
             where = "django://" if self.can.embedded else connection.as_uri()
-            raise BrokerUnavailable(f"{where}: {_first_line(error)}") from error
+            hint = advice(self.url, error)
+            raise BrokerUnavailable(f"{where}: {_first_line(error)}{hint}") from error
 
     def declare(self, connection: Connection, topology: Topology) -> None:
         """Declare exchange, queues and bindings; harmless when they are there already.

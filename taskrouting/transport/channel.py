@@ -19,10 +19,11 @@ from kombu.transport import virtual
 from kombu.transport.virtual.exchange import TopicExchange as KombuTopicExchange
 from kombu.utils.json import dumps, loads
 
-from taskrouting import topics
+from taskrouting import json_text, topics
 
 from . import models, store
 from .messages import Message
+from .strays import BROKEN
 
 
 class TopicExchange(KombuTopicExchange):  # type: ignore[misc]  # kombu is untyped
@@ -251,7 +252,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
             "content-type": message.content_type or None,
             "content-encoding": message.content_encoding or None,
             "properties": {
-                **_restored(message.properties),
+                **_restored(dict(message.properties)),
                 "priority": message.priority,
                 "delivery_tag": self._next_delivery_tag(),
                 "delivery_info": {
@@ -269,10 +270,17 @@ def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(dumps(values))  # type: ignore[no-any-return]  # it was a dict
 
 
-def _restored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what ``_storable`` has written."""
+def _restored(values: dict[str, Any]) -> dict[str, Any]:
+    """Read what ``_storable`` has written; what only looks like it is left as it is.
+
+    Left out is what would nest the whole payload deeper than anybody reads.
+    """
+    values = json_text.shallow(values, json_text.MAX_DEPTH - 2)
     text = json.dumps(values)
-    return loads(text) if '"__type__"' in text else dict(values)
+    try:
+        return loads(text) if '"__type__"' in text else values
+    except BROKEN:
+        return values
 
 
 def _as_bytes(body: Any) -> bytes:

@@ -1,14 +1,109 @@
-"""Which serializers and compressions does Kombu know under these names?"""
+"""How are bodies unpacked and read that are not JSON as they stand? By Kombu's names.
+
+Kombu itself unpacks what arrives, however large it becomes, in the thread that owns the socket.
+Here nothing grows past a limit, and it happens where the message is read: ``Packed`` keeps Kombu
+from it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from kombu import compression, serialization
-from kombu.exceptions import SerializerNotInstalled
+from kombu import compression, message, serialization
+from kombu.exceptions import DecodeError, SerializerNotInstalled
+
+from taskrouting import json_text
+from taskrouting.exceptions import InvalidEnvelope, NotAccepted
+
+from .messages import COMPRESSION, Arrival
 
 #: Content types whose decoder runs whatever code the sender wrote into the message.
 RUNS_CODE = {"application/x-python-serialize"}
+
+#: Content types whose text may name a part again instead of repeating it: a line of it holds more
+#: values than memory does.
+REPEATS_BY_NAME = {"application/x-yaml"}
+
+#: Memory an LZMA stream may ask for, in bytes; its strongest preset asks for 65 MiB.
+LZMA_MEMORY = 100 * 1024 * 1024
+
+#: The compressions that can be stopped in the middle, by the content types Kombu gives them.
+STREAMS: Mapping[str, Callable[[], Any]] = {
+    "application/x-gzip": zlib.decompressobj,
+    "application/x-bz2": bz2.BZ2Decompressor,
+    "application/x-lzma": lambda: lzma.LZMADecompressor(memlimit=LZMA_MEMORY),
+}
+
+#: What they raise over bytes that are not theirs.
+BROKEN_STREAM = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
+
+
+class Packed(message.Message):  # type: ignore[misc]  # kombu is untyped
+    """A message whose body stays as it came, packed.
+
+    To be mixed into a transport's own message class, between it and Kombu's.
+    """
+
+    def __init__(self, *, headers: Any = None, **more: Any) -> None:
+        headers = headers or {}
+        read = {name: value for name, value in headers.items() if name != COMPRESSION}
+        super().__init__(headers=read, **more)
+        self.headers = headers
+
+
+def unpacked(arrival: Arrival, limit: int) -> bytes:
+    """Return the body as it was before its sender compressed it, if that is within ``limit`` bytes.
+
+    Raises NotAccepted for a compression we do not know, InvalidEnvelope for broken bytes and for
+    what would be larger; no more than the limit is ever unpacked.
+    """
+    name = arrival.headers.get(COMPRESSION)
+    if not name:
+        return arrival.body
+    stream = _stream(name)
+    if stream is None:
+        raise NotAccepted(f"The message is compressed with {json_text.shown(name)}; we read gzip, "
+                          "bzip2 and lzma.")  # fmt: skip
+    try:
+        body: bytes = stream.decompress(arrival.body, limit + 1)
+    except BROKEN_STREAM as error:
+        raise InvalidEnvelope(f"The body is not {name}: {error}.") from error
+    if len(body) > limit:
+        raise InvalidEnvelope(
+            f"The body, {len(arrival.body)} bytes of {name}, has more than {limit} bytes when it "
+            "is unpacked; MAX_MESSAGE_BYTES allows no more."
+        )
+    if not stream.eof or stream.unused_data:
+        raise InvalidEnvelope(f"The body is {name} that {'goes on' if stream.eof else 'stops'} "
+                              "where it should not.")  # fmt: skip
+    return body
+
+
+def deserialized(arrival: Arrival, accept: Sequence[str]) -> Any:
+    """Read a body in a serializer of Kombu's that ``accept`` names.
+
+    Raises NotAccepted for a content type it does not name, InvalidEnvelope for broken bytes and
+    for bytes that stand for more than they hold.
+    """
+    accepted = serialization.prepare_accept_content(accept)
+    if arrival.content_type not in accepted:
+        raise NotAccepted(
+            f"Content type {json_text.shown(arrival.content_type)} is not in "
+            f"TASKROUTING['ACCEPT'] {list(accept)}."
+        )
+    try:
+        # Some of Python's text codecs need time that grows with the square: no sender chooses one.
+        value = serialization.loads(arrival.body, arrival.content_type, "utf-8", accept=accepted)
+    except DecodeError as error:
+        raise InvalidEnvelope(f"Not readable as {arrival.content_type}: {error}") from error
+    if json_text.weighs_more(value, 2 * len(arrival.body)):
+        raise InvalidEnvelope(f"Its {len(arrival.body)} bytes of {arrival.content_type} repeat "
+                              "parts by name until they are larger than they look.")  # fmt: skip
+    return value
 
 
 def unknown_serializers(names: Iterable[str]) -> list[str]:
@@ -21,13 +116,22 @@ def serializers_that_run_code(names: Iterable[str]) -> list[str]:
     return [name for name in names if _content_types(name) & RUNS_CODE]
 
 
+def serializers_that_repeat(names: Iterable[str]) -> list[str]:
+    """Return those of ``names`` in which few bytes can stand for very many values."""
+    return [name for name in names if _content_types(name) & REPEATS_BY_NAME]
+
+
 def is_compression(name: str) -> bool:
-    """Say whether ``name`` is a compression that is installed."""
+    """Say whether ``name`` is a compression that we write and read."""
+    return _stream(name) is not None
+
+
+def _stream(name: Any) -> Any:
+    """Begin to unpack; ``None`` if we do not know how."""
     try:
-        compression.get_encoder(name)
-    except KeyError:
-        return False
-    return True
+        return STREAMS[compression.get_encoder(name)[1]]()
+    except (KeyError, TypeError):
+        return None
 
 
 def _content_types(name: str) -> set[str]:

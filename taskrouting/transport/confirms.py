@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -28,11 +29,16 @@ class Fate(Enum):
     #: The broker is too full; keep it and wait.
     NACKED = "nacked"
 
-    #: The broker closes the channel over this very message.
-    REFUSED = "refused"
-
     #: No answer; send it again.
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The other fate: the broker does not take this very message, now or later."""
+
+    #: In the words of the broker, or of the client that could not even write it.
+    reason: str
 
 
 class Confirms:

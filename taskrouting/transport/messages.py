@@ -26,9 +26,16 @@ EXCHANGE = "x-taskrouting-exchange"
 RELAYED_AT = "x-taskrouting-relayed-at"
 REPEAT = "x-taskrouting-repeat"
 
+#: Kombu's header for how a body is compressed.
+COMPRESSION = "compression"
+
 #: The row that is kept until the message has been received.
 ROW = "x-taskrouting-row"
 OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, ROW)
+
+
+#: Bytes in the longest text that AMQP takes as a property.
+SHORT_STRING = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,19 +112,15 @@ def address(
 
     A token that is no UUID (a foreign header of the same name) is no token.
     """
-    subscription = headers.get(SUBSCRIPTION)
+    texts = {name: value for name, value in headers.items() if isinstance(value, str)}
+    subscription = texts.get(SUBSCRIPTION)
     try:
-        token = UUID(str(headers[TOKEN])) if TOKEN in headers else None
+        token = UUID(texts[TOKEN]) if TOKEN in texts else None
     except ValueError:
         token = None
-    if not isinstance(subscription, str) or token is None:
+    if subscription is None or token is None:
         subscription = token = None
-    return (
-        str(headers.get(EXCHANGE, exchange)),
-        str(headers.get(ROUTING_KEY, routing_key)),
-        subscription,
-        token,
-    )
+    return texts.get(EXCHANGE, exchange), texts.get(ROUTING_KEY, routing_key), subscription, token
 
 
 def of_event(
@@ -125,9 +128,16 @@ def of_event(
 ) -> Message:
     """Write ``event`` as it goes on the wire; ``routing_key`` where it came under another one.
 
-    The AMQP properties repeat what the body says, for those who look at nothing else.
+    The AMQP properties repeat what the body says, for those who look at nothing else; one that is
+    too long for AMQP is left out.
     Raises InvalidEventData as ``events.encode`` does.
     """
+    texts = {
+        "message_id": event.id,
+        "type": event.type,
+        "correlation_id": event.correlation_id or event.id,
+        "app_id": event.source,
+    }
     return Message(
         body=events.encode(event),
         exchange=exchange,
@@ -135,12 +145,26 @@ def of_event(
         event_id=event.id,
         source=event.source,
         properties={
-            "message_id": event.id,
-            "type": event.type,
-            "correlation_id": event.correlation_id or event.id,
             "timestamp": int(event.time.timestamp()),
-            "app_id": event.source,
+            **{name: text for name, text in texts.items() if not excess(text)},
         },
         content_type=events.CONTENT_TYPE,
         **more,
     )
+
+
+def excess(text: object) -> int:
+    """Return the length of ``text`` in bytes where that is too long for a property; else 0."""
+    size = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else 0
+    return size if size > SHORT_STRING else 0
+
+
+def property_fault(**texts: str | None) -> str:
+    """Say which of these attributes AMQP could not carry as a property; empty if none.
+
+    We publish no such event on any broker. One that comes from elsewhere is read all the same.
+    """
+    for name, text in texts.items():
+        if size := excess(text):
+            return f"{name}: {size} bytes long in UTF-8, and AMQP takes no more than {SHORT_STRING}"
+    return ""

@@ -39,7 +39,15 @@ class Outage:
         most = min(FIRST * 2**self._faults, LONGEST)
         self._faults = min(self._faults + 1, 10)
         delay = timedelta(seconds=random.uniform(most / 2, most))  # noqa: S311  # no secret
-        signals.emit(signals.fault_noticed, Outage, where=self._where, error=error, retry_in=delay)
+        away = timedelta(seconds=time.monotonic() - self._since)
+        signals.emit(
+            signals.fault_noticed,
+            Outage,
+            where=self._where,
+            error=error,
+            away=away,
+            retry_in=delay,
+        )
         return delay
 
     def over(self) -> None:

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from itertools import count
-from json import JSONDecodeError
 from typing import Any
 
-from kombu import Connection, Consumer, Queue, serialization
-from kombu.exceptions import ContentDisallowed, DecodeError
-
-from taskrouting.exceptions import InvalidEnvelope, NotAccepted
+from kombu import Connection, Consumer, Queue
 
 from . import strays
 from .broker import Broker
@@ -50,27 +45,21 @@ class Receiver:
         self._unsettled: dict[int, Any] = {}
         self._tags = count(1)
         self._checked_at = time.monotonic()
-        self._deliver: Callable[[Arrival], None]
 
     def consume(self, queues: Mapping[str, int], deliver: Callable[[Arrival], None]) -> None:
         """Start to consume ``queues`` (name: prefetch); ``deliver`` is called while draining."""
         for name, prefetch in queues.items():
             channel = self.connection.channel()
             channel.basic_qos(0, prefetch, False)
-            if not self._broker.can.routes:
-                channel.Message = strays.tolerant(channel.Message, name)
-            on_message = self._receive(name, deliver)
+            strays.tolerate(channel, name, self._broker.can.name)
             consumer = Consumer(
                 channel,
                 queues=[Queue(name, channel=channel, no_declare=True)],
-                on_message=on_message,
-                # Broken compression is found before on_message; its bytes become a dead letter.
-                on_decode_error=partial(_undecoded, on_message),
+                on_message=self._receive(name, deliver),
                 auto_declare=False,
             )
             consumer.consume()
             self._consumers[name] = consumer
-        self._deliver = deliver
 
     def drain(self, seconds: float) -> bool:
         """Deliver what arrives within ``seconds``; return whether anything did."""
@@ -80,8 +69,6 @@ class Receiver:
                 self.connection.drain_events(timeout=seconds)
             except TimeoutError:
                 return False
-            except JSONDecodeError as error:
-                self._deliver(strays.arrival_of(error, self._only_queue()))
             return True
 
     def acknowledge(self, arrival: Arrival) -> None:
@@ -145,10 +132,6 @@ class Receiver:
 
         return on_message
 
-    def _only_queue(self) -> str:
-        """Name the queue that is consumed, if it is one; Kombu does not say which one it was."""
-        return next(iter(self._consumers)) if len(self._consumers) == 1 else ""
-
     def _check(self) -> None:
         """Send heartbeats; on Redis give back what dead workers had taken."""
         if time.monotonic() - self._checked_at < CHECK_EVERY:
@@ -194,41 +177,17 @@ def arrival_of(claimed: Claimed, queue: str) -> Arrival:
     )
 
 
-def deserialize(arrival: Arrival, accept: Sequence[str]) -> Any:
-    """Read a body in a serializer of Kombu's that ``accept`` names.
-
-    Raises NotAccepted for a content type it does not name, InvalidEnvelope for broken bytes.
-    """
-    try:
-        return serialization.loads(
-            arrival.body,
-            arrival.content_type,
-            arrival.content_encoding or "utf-8",
-            accept=serialization.prepare_accept_content(accept),
-            force=False,
-        )
-    except ContentDisallowed as error:
-        raise NotAccepted(
-            f"Content type {arrival.content_type!r} is not in TASKROUTING['ACCEPT'] {list(accept)}."
-        ) from error
-    except DecodeError as error:
-        raise InvalidEnvelope(f"Not readable as {arrival.content_type}: {error}") from error
-
-
-def _undecoded(on_message: Callable[[Any], None], message: Any, error: Exception) -> None:
-    on_message(message)
-
-
 def _arrival(message: Any, queue: str, generation: int, tag: int) -> Arrival:
     """Read a Kombu message of any transport."""
-    info = message.delivery_info or {}
+    # A virtual transport's own says where the message goes back to, not where it was published.
+    info = message.properties.get("delivery_info") or message.delivery_info or {}
     headers = message.headers or {}
     exchange, routing_key, subscription, token = address(
         headers, str(info.get("exchange") or ""), str(info.get("routing_key") or "")
     )
     return Arrival(
         queue=queue,
-        body=_body(message),
+        body=bytes(message.body or b""),
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         headers=headers,
@@ -265,14 +224,3 @@ def _times_received(info: Mapping[str, Any]) -> int:
         return int(info["sqs_message"]["Attributes"]["ApproximateReceiveCount"])
     except (KeyError, TypeError, ValueError):
         return 1
-
-
-def _body(message: Any) -> bytes:
-    """Return the bytes as sent; py-amqp has decoded what called itself text."""
-    body = message.body
-    if not isinstance(body, str):
-        return bytes(body or b"")
-    try:
-        return body.encode(message.content_encoding or "utf-8", "surrogatepass")
-    except (LookupError, ValueError):  # a content encoding that is no charset, or an odd one
-        return body.encode("utf-8", "surrogatepass")

@@ -8,7 +8,7 @@ handed back then returns to its own queue only.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,9 +20,10 @@ from kombu.exceptions import ChannelError
 
 from taskrouting.exceptions import BrokerUnavailable
 
+from . import messages
 from .broker import Broker
-from .confirms import MARK, Confirms, Fate
-from .messages import OUTBOX, RELAYED_AT, Message
+from .confirms import MARK, Confirms, Fate, Refusal
+from .messages import COMPRESSION, OUTBOX, RELAYED_AT, Message
 
 #: Seconds to wait for the confirms of a batch.
 CONFIRM_TIMEOUT = 15.0
@@ -30,6 +31,12 @@ CONFIRM_TIMEOUT = 15.0
 #: AMQP's replies that blame the message: too large, malformed, not to be met. A missing exchange
 #: (404) or permission (403) blames the installation.
 BLAMES_THE_MESSAGE = {311, 406, 501, 502}
+
+#: The properties of a message that AMQP keeps in short strings.
+SHORT_STRINGS = (
+    "content_type", "content_encoding", "correlation_id", "reply_to", "expiration", "message_id",
+    "type", "user_id", "app_id", "cluster_id",
+)  # fmt: skip
 
 #: What py-amqp and Kombu raise for a message that cannot be put on the wire at all.
 UNSENDABLE = (TypeError, ValueError, struct.error, OverflowError)
@@ -41,7 +48,7 @@ REFUSED_BY_SQS = ("InvalidParameterValue", "InvalidMessageContents")
 class Sender(Protocol):
     """Hands messages to the broker. Raises BrokerUnavailable when it is away."""
 
-    def send(self, messages: Sequence[Message]) -> list[Fate]:
+    def send(self, messages: Sequence[Message]) -> list[Fate | Refusal]:
         """Send ``messages`` and say what became of each, in their order."""
 
 
@@ -68,7 +75,7 @@ class _ConfirmingSender:
         self._marks = count()
         self._open()
 
-    def send(self, messages: Sequence[Message]) -> list[Fate]:
+    def send(self, messages: Sequence[Message]) -> list[Fate | Refusal]:
         """Send a batch; after a channel error send one by one to find the culprit."""
         with self._broker.faults(self._connection):
             try:
@@ -83,30 +90,31 @@ class _ConfirmingSender:
             self._confirms = Confirms(channel)
             self._producer = Producer(channel, auto_declare=False)
 
-    def _send(self, messages: Sequence[Message]) -> list[Fate]:
-        refused = {}
+    def _send(self, messages: Sequence[Message]) -> list[Fate | Refusal]:
+        refused: dict[str, Fate | Refusal] = {}
         marks = [str(next(self._marks)) for _ in messages]
         for mark, message in zip(marks, messages, strict=True):
             try:
                 self._confirms.publish(mark, partial(self._write, message, mark))
-            except UNSENDABLE:
-                refused[mark] = Fate.REFUSED
+            except UNSENDABLE as error:
+                refused[mark] = Refusal(str(error))
         fates = {**self._confirms.gather(CONFIRM_TIMEOUT), **refused}
         return [fates[mark] for mark in marks]
 
-    def _send_alone(self, message: Message) -> Fate:
+    def _send_alone(self, message: Message) -> Fate | Refusal:
         try:
             return self._send([message])[0]
         except (ChannelError, *self._connection.channel_errors) as error:
             self._open()
             if getattr(error, "reply_code", None) in BLAMES_THE_MESSAGE:
-                return Fate.REFUSED
+                return Refusal(str(error))
             raise BrokerUnavailable(f"{self._connection.as_uri()}: {error}") from error
 
     def _write(self, message: Message, mark: str) -> None:
         routed = message.queue == OUTBOX
         sent = _sent(message, self._compression)
         sent["headers"][MARK] = mark
+        _refuse_long_properties(sent)
         self._producer.publish(
             **sent,
             exchange=self._exchange if routed else "",
@@ -125,12 +133,12 @@ class _QueueSender:
         with broker.faults(connection):
             self._producer = Producer(connection.default_channel, auto_declare=False)
 
-    def send(self, messages: Sequence[Message]) -> list[Fate]:
+    def send(self, messages: Sequence[Message]) -> list[Fate | Refusal]:
         """Send each message to its queue; the transport cannot confirm more than the write."""
         with self._broker.faults(self._connection):
             return [self._send(message) for message in messages]
 
-    def _send(self, message: Message) -> Fate:
+    def _send(self, message: Message) -> Fate | Refusal:
         if message.queue == OUTBOX:
             raise ValueError("route the message before sending it: this broker does not")
         if self._broker.can.name == "redis":
@@ -138,13 +146,23 @@ class _QueueSender:
         sent = _sent(message, self._compression)
         try:
             self._producer.publish(**sent, exchange="", routing_key=message.queue)
-        except UNSENDABLE:
-            return Fate.REFUSED
+        except UNSENDABLE as error:
+            return Refusal(str(error))
         except Exception as error:
             if _sqs_code(error) not in REFUSED_BY_SQS:
                 raise
-            return Fate.REFUSED
+            return Refusal(str(error))
         return Fate.CONFIRMED
+
+
+def _refuse_long_properties(sent: Mapping[str, Any]) -> None:
+    """Raise ValueError, and say of which property, where AMQP has less room for it."""
+    for name in SHORT_STRINGS:
+        if size := messages.excess(sent.get(name)):
+            raise ValueError(
+                f"its property {name!r} is {size} bytes long in UTF-8, and AMQP takes no more than "
+                f"{messages.SHORT_STRING}"
+            )
 
 
 def _sqs_code(error: Exception) -> object:
@@ -156,6 +174,8 @@ def _sqs_code(error: Exception) -> object:
 def _sent(message: Message, compression: str | None) -> dict[str, Any]:
     """What ``Producer.publish`` takes of a message, whatever its address."""
     headers = {**message.wire_headers, RELAYED_AT: datetime.now(UTC).isoformat()}
+    if COMPRESSION in headers:
+        compression = None  # what is redriven as it came is packed already
     return {
         **message.properties,
         "body": message.body,
@@ -169,4 +189,4 @@ def _sent(message: Message, compression: str | None) -> dict[str, Any]:
     }
 
 
-__all__ = ["Fate", "Sender", "sender"]
+__all__ = ["Fate", "Refusal", "Sender", "sender"]

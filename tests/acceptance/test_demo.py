@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -117,6 +118,32 @@ def test_a_file_that_the_site_refuses_makes_the_demo_fail_with_the_reason(tmp_pa
     assert done.returncode == 1, done.stdout
     assert "The site did not take letter.txt" in done.stdout
     assert "not allowed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([], ["manage.py", "demo"]),
+        (["VIDEO=my video's.mp4"], ["manage.py", "demo", "--video", "my video's.mp4"]),
+    ],
+)
+def test_make_passes_on_any_name_of_a_file(
+    tmp_path: Path, said: list[str], expected: list[str]
+) -> None:
+    """Spaces, quotes: what is typed behind VIDEO= is one argument."""
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    makefile = str(example.ROOT / "Makefile")
+    done = subprocess.run(
+        ["make", "-s", "-f", makefile, "-o", ".venv/installed", "demo", *said],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == expected, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,49 @@ def test_a_file_that_is_no_video_fails_with_the_reason_on_its_page(
     assert "This file is not a video" in browser.get("").text
 
 
+HANDLED_BY_A_WORKER_THAT_DIED = """
+from project.media.subscribers import transcode
+from taskrouting import Reject, events
+from taskrouting.models import Message
+waiting = Message.objects.get(queue="video_queue", routing_key="video.upload")
+event = events.decode(
+    bytes(waiting.body), content_type=waiting.content_type, headers={}, properties={},
+    routing_key="video.upload", exchange="media_exchange",
+)
+try:
+    transcode(event)
+except Reject:
+    pass
+else:
+    raise AssertionError("it was taken for a video")
+"""
+
+TOLD_ONCE = """
+from project.media.models import Note
+from taskrouting.models import AuditLog, Delivery
+assert AuditLog.objects.filter(routing_key="video.failed").count() == 1
+assert Delivery.objects.filter(routing_key="video.failed").count() == 1
+assert Note.objects.filter(text__startswith="It cannot be shown").count() == 1
+"""
+
+
+def test_what_a_worker_told_before_it_died_is_not_told_twice(
+    site: example.Site, browser: Browser, tmp_path: Path
+) -> None:
+    """Between a handler's last commit and the record of its outcome anybody may die."""
+    letter = tmp_path / "holiday.mp4"
+    letter.write_text("Dear diary")
+    upload(browser, letter)
+    site.python(HANDLED_BY_A_WORKER_THAT_DIED)
+    site.work()
+    site.python(TOLD_ONCE)
+
+
+def test_the_icon_is_where_browsers_look_for_it(site: example.Site) -> None:
+    """Pages without a link to it, as the admin's are, leave no 404 in the log."""
+    assert b"<svg" in site.visitor().get("favicon.ico").body
+
+
 TOPOLOGY = """
 from taskrouting.models import Binding
 from taskrouting.routing import topology

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -25,6 +27,28 @@ def test_a_broker_that_is_away_is_said_to_be(installation: Installation) -> None
     with pytest.raises(BrokerUnavailable) as raised, installation.broker.connect():
         pass
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        ("//shop", "After two slashes in TASKROUTING['BROKER_URL'] the vhost is called '/shop'; "),
+        ("/shop", "Create it (rabbitmqctl add_vhost shop), or name another in BROKER_URL."),
+        ("wrong", "Are user and password in TASKROUTING['BROKER_URL'] right?"),
+    ],
+)
+@pytest.mark.parametrize("place", [QUORUM], indirect=True)
+def test_a_broker_that_says_no_is_explained(
+    installation: Installation, end: str, text: str
+) -> None:
+    """A wrong password, a vhost that is not there: the hint says where to look."""
+    url = urlsplit(installation.place.url)
+    wrong = url._replace(netloc=url.netloc.replace(f":{url.password}@", ":wrong@"))
+    url = wrong if end == "wrong" else url._replace(path=end)
+    installation.configure(BROKER_URL=urlunsplit(url))
+
+    with pytest.raises(BrokerUnavailable, match=re.escape(text)), installation.broker.connect():
+        pass
 
 
 @pytest.mark.parametrize("place", RABBITMQ, indirect=True)

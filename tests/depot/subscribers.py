@@ -1,7 +1,7 @@
 """Which handlers can a test command by an event's data?
 
-``log``: a file to which a line is appended; ``seconds``: how long to take; ``kill``: die by SIGKILL
-as long as the file named does not exist; ``fail``: raise.
+``log``: a file to which a line is appended; ``seconds``: how long to take; ``until``: a file to
+wait for; ``kill``: die by SIGKILL as long as the file named does not exist; ``fail``: raise.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def obey(orders):
     """Do what the event's data says."""
     note(orders, "begin")
     pause(orders.get("seconds", 0))
+    while (until := orders.get("until")) and not Path(until).exists():
+        pause(0.02)
     if (kill := orders.get("kill")) and not Path(kill).exists():
         Path(kill).touch()
         os.kill(os.getpid(), signal.SIGKILL)

@@ -6,11 +6,13 @@ import re
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from taskrouting import subscribe
+from taskrouting import publishes, subscribe
 from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
+from taskrouting.publishing import declarations
 from tests.integration import admin_site
 from tests.integration.admin_site import TABLES, page
 
@@ -230,9 +232,15 @@ def test_other_tables_are_searched_by_conversation_too(client, model):
     assert listed(client, model, "key:video.upload event:e-2") == ["e-2"]
 
 
+def user_data(user):
+    """Stand in for what a project tells of its users."""
+    return {}
+
+
 def test_filters_offer_what_the_code_knows(client):
     """Queues and subscriptions come from the code, and a value it forgot still filters."""
     subscribe("video.#", "audio.*", "text", queue="video_queue", name="transcoder")(print)
+    publishes(User, created="user.created", updated="user.status.{username}")(user_data)
     admin_site.delivery(event_id="ours")
     admin_site.delivery(event_id="old", subscription="renamed")
 
@@ -241,11 +249,14 @@ def test_filters_offer_what_the_code_knows(client):
         spec.title: [c[0] for c in getattr(spec, "lookup_choices", [])]
         for spec in changes.filter_specs
     }
-    patterns = client.get(page(AuditLog)).context["cl"].filter_specs[1].lookup_choices
+    by_key = client.get(page(AuditLog)).context["cl"].filter_specs[1]
+    declarations.registry.remove(user_data)
 
     assert offered["subscription"] == ["renamed", "taskrouting.audit", "transcoder"]
     assert [row.event_id for row in changes.result_list] == ["old"]
-    assert [pattern for pattern, label in patterns] == ["text", "video.#"]
+    assert by_key.title == "declared routing key"  # the search box takes the others
+    declared = ["text", "user.created", "user.status.#", "video.#"]
+    assert [pattern for pattern, label in by_key.lookup_choices] == declared
 
 
 def test_a_pattern_filters_the_routing_keys_it_matches(client):

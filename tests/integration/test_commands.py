@@ -159,3 +159,11 @@ def test_a_route_is_explained_to_programs():
 def test_no_route_is_explained_for_a_key_that_cannot_be_published():
     """A typing mistake is named."""
     assert "The routing key '' is empty" in refused("explain_route", "")
+
+
+def test_a_pattern_in_the_place_of_a_routing_key_is_explained():
+    """It is a key that may be published, and surely not what was meant."""
+    sentence = "In a routing key '*' is a word like any other; name a key that is published."
+
+    assert sentence in run("explain_route", "user.*")
+    assert "a word like any other" not in run("explain_route", "user.login")

@@ -73,3 +73,35 @@ def test_a_worker_is_refused_a_broker_that_cannot_be():
     assert done.returncode == 1
     assert "(taskrouting.E002)" in done.stderr
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run_router_worker --burst",
+        "run_router_relay --burst",
+        "publish_event video.upload",
+        "explain_route video.upload",
+        "declare_topology",
+        "router_status",
+        "redrive_dead_letters --all",
+        "prune_router_history --older-than 30",
+    ],
+)
+def test_a_forgotten_migrate_is_one_sentence(command, tmp_path):
+    """It names the database and what to type, without a traceback."""
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "empty.sqlite3")}
+    done = subprocess.run(
+        [sys.executable, "-m", "django", *command.split()],
+        env={**processes.environment(), "DEPOT_DATABASE": json.dumps(database)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        "CommandError: The tables of taskrouting are not in database 'default'. Run: manage.py "
+        "migrate"
+    )
+    assert "Traceback" not in done.stderr

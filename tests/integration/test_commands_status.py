@@ -228,13 +228,6 @@ def test_an_outbox_that_cannot_be_read_is_said(settings):
     assert "taskrouting_message" in printed
 
 
-def test_a_database_without_our_tables_is_named():
-    """Somebody forgot to migrate; a sentence says so instead of a traceback."""
-    hide_messages("default")
-
-    assert "(Run migrate?)" in refused("router_status")
-
-
 def test_a_wrong_setting_is_named(settings):
     """An unknown scheme is refused with its fix, whatever checks were skipped."""
     settings.TASKROUTING = {"BROKER_URL": "ampq://h"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 
 import pytest
 
@@ -108,6 +109,44 @@ def test_a_message_over_the_size_limit_is_kept_unread(settings):
     delivery.deliver(arrival(json.dumps("x" * 200).encode()), here)
 
     assert "MAX_MESSAGE_BYTES" in DeadLetter.objects.get().error
+
+
+def test_a_bomb_is_kept_as_it_came(settings):
+    """``MAX_MESSAGE_BYTES`` holds after unpacking as well; the dead letter has the packed bytes."""
+    settings.TASKROUTING = {"MAX_MESSAGE_BYTES": 1000}
+    subscribe("video.#", queue="video_queue", name="a")(print)
+    here, acknowledged = site()
+    bomb = zlib.compress(json.dumps("x" * 100_000).encode())
+
+    delivery.deliver(arrival(bomb, headers={"compression": "application/x-gzip"}), here)
+
+    letter = DeadLetter.objects.get()
+    assert (letter.reason, bytes(letter.body)) == ("undecodable", bomb)
+    assert letter.headers == {"compression": "application/x-gzip"}
+    assert len(acknowledged) == 1
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "image/jpeg"])
+def test_an_event_of_the_largest_size_can_be_tried_again(settings, run_subscribers, content_type):
+    """The copy for the second attempt is larger than what came, and is read all the same."""
+    settings.TASKROUTING = {"MAX_MESSAGE_BYTES": 1000}
+    attempts: list[int] = []
+
+    @subscribe("video.#", queue="video_queue", name="a")
+    def flaky(event):
+        attempts.append(1)
+        if len(attempts) < 2:
+            raise ValueError("once")
+
+    body = json.dumps([1e15] * 100).replace(".0", "").replace(" ", "").encode()
+    binary = {"ce-specversion": "1.0", "ce-id": "1", "ce-type": "video.upload", "ce-source": "s"}
+    headers = {} if content_type == "application/json" else binary
+    body = body[:-1].replace(b"000000000000000", b"e15").ljust(999) + b"]"
+
+    delivery.deliver(arrival(body, headers=headers, content_type=content_type), site()[0])
+    run_subscribers(wait_for_delays=True)
+
+    assert (len(attempts), list(DeadLetter.objects.all())) == (2, [])
 
 
 def test_an_event_nobody_wants_is_a_dead_letter(settings, run_subscribers):

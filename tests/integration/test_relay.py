@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from kombu import Connection
 
 from taskrouting import publish, subscribe
+from taskrouting.consuming import delivery
+from taskrouting.events import Event
 from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
 from taskrouting.publishing.relay import Relay
-from taskrouting.transport import broker, store
-from taskrouting.transport.messages import OUTBOX
+from taskrouting.transport import broker, messages, receiving, store
+from taskrouting.transport.messages import OUTBOX, Arrival
 from taskrouting.transport.messages import Message as Parcel
 from tests.waiting import wait_until
 
@@ -120,6 +124,37 @@ def test_a_message_the_broker_cannot_take_is_kept_and_holds_nobody_up(
 
     letter = DeadLetter.objects.get()
     assert (letter.reason, letter.event_id) == ("refused", "broken")
+    assert letter.error == (
+        "The broker does not take 'video.broken': its property 'message_id' is 300 bytes long in "
+        "UTF-8, and AMQP takes no more than 255."
+    )
+
+
+def test_a_copy_of_a_foreign_event_with_long_attributes_leaves(settings, rabbitmq_url, unique_name):
+    """What other brokers carry and AMQP does not as properties stands in the envelope anyway."""
+    queue = f"{unique_name}.video"
+    subscribe("video.#", queue=queue, name="a")(print)
+    settings.TASKROUTING = {
+        "BROKER_URL": rabbitmq_url,
+        "EXCHANGE": unique_name,
+        "AUDIT": {"queue": None},
+    }
+    long = "😀" * 200
+    event = Event(
+        id=long, source=long, type=long, correlation_id=long, subject=long, time=datetime.now(UTC)
+    )
+    copy = messages.of_event(event, exchange="", queue=queue, subscription="a", token=uuid4())
+    store.put([copy], using="default")
+
+    with relaying(), receiving.receiver(broker.current()) as receiver:
+        wait_until(lambda: not Message.objects.exists(), message="the row to leave")
+        arrived: list[Arrival] = []
+        receiver.consume({queue: 1}, arrived.append)
+        wait_until(lambda: receiver.drain(0.1) and arrived, message="the copy")
+        receiver.acknowledge(arrived[0])
+
+    assert delivery.decode(arrived[0]) == event
+    assert not DeadLetter.objects.exists()
 
 
 def test_an_exchange_that_is_gone_is_declared_anew_and_nothing_is_charged(

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from django import conf as django_conf
+from django.contrib.auth.models import User
 
-from taskrouting import Batch, conf
+from taskrouting import Batch, conf, publishes
 from taskrouting.checks import databases
+from taskrouting.publishing import declarations
 from taskrouting.routing.subscriptions import Registry, registry, subscribe
 from taskrouting.transport import messages
 from tests.unit.checking import found, messages_found, said
@@ -69,14 +71,16 @@ def test_settings_that_cannot_be_read_are_one_message(configure, value, text):
         ({"BROKER_URL": "nonsense"}, "E002", "Examples: django://, amqp://, redis://"),
         ({"BROKER_URL": "amqp://h:port//"}, "E003", "cannot be read: Port could not be cast"),
         ({"BROKER_URL": "mongodb://h"}, "E003", "a package is missing: No module named 'pymongo'"),
-        ({"COMPRESSION": "rar"}, "E004", "'rar'; no such compression is installed"),
+        ({"COMPRESSION": "rar"}, "E004", "'rar', which is none that we read"),
         ({"ACCEPT": ["json", "protobuf"]}, "E005", "names 'protobuf', and Kombu has no"),
         ({"DATABASE": "nope"}, "E006", "'DATABASE'] names the database 'nope'; DATABASES has"),
         ({"OUTBOX_DATABASES": ["default", "gone"]}, "E006", "names the database 'gone'"),
         ({"SOURCE": "a" * 256}, "E016", "256 characters long"),
+        ({"SOURCE": "😀" * 200}, "E016", "source: 800 bytes long in UTF-8, and AMQP takes"),
         ({"SOURCE": "a\x00"}, "E016", "cannot be the source of an event: "),
         ({"AUDIT": {"exclude": ["a" * 256]}}, "E011", "TASKROUTING['AUDIT']['exclude']: The pat"),
         ({"LEASE": 2, "DATABASE": "other"}, "W005", "'LEASE'] is 2 seconds; a worker that is"),
+        ({"ACCEPT": ["json", "yaml"]}, "W013", "names 'yaml', which is read hundreds of times"),
         ({"ACCEPT": ["json", "pickle"]}, "W006", "names 'pickle': whoever can write to a queue"),
         ({"AUDIT": {"exclude": ["vid*"]}}, "W007", "'vid*' holds the word 'vid*', in which"),
         ({"QUEUES": {"typo": {}}}, "W008", "has 'typo', and no subscription uses that queue"),
@@ -161,6 +165,21 @@ def test_a_wildcard_inside_a_word_is_pointed_out(subscriptions):
     assert "Subscription 'hopeful': the pattern 'vid*.upload' holds the word 'vid*'" in said()
 
 
+@pytest.mark.parametrize("key", ["user.#", "user.*.{username}"])
+def test_a_pattern_in_the_place_of_a_routing_key_is_told(key):
+    """AMQP would take it, and nobody would receive what was meant."""
+
+    @publishes(User, created=key)
+    def user_data(user):
+        return {}
+
+    try:
+        assert f"the routing key '{key}' holds the word '{key[5]}'" in said()
+        assert "W015" in found()
+    finally:
+        declarations.registry.remove(user_data)
+
+
 @pytest.mark.parametrize(
     ("broker", "name", "text"),
     [
@@ -181,12 +200,11 @@ def test_a_name_that_the_broker_cannot_have_is_refused(settings, broker, name, t
     assert any(text in message.msg for message in messages_found())
 
 
-def test_an_exchange_may_be_rabbitmqs_own(settings):
-    """``amq.topic`` is there, and of the right kind; other names of that beginning are refused."""
-    settings.TASKROUTING = {"BROKER_URL": "amqp://", "EXCHANGE": "amq.topic"}
-    assert found() == []
+@pytest.mark.parametrize("name", ["amq.topic", "amq.mine", "e" * 251])
+def test_an_exchange_that_rabbitmq_cannot_have_is_refused(settings, name):
+    """``amq.topic`` is there already, but the exchange ``amq.topic.dead`` could not be."""
+    settings.TASKROUTING = {"BROKER_URL": "amqp://", "EXCHANGE": name}
 
-    settings.TASKROUTING = {"BROKER_URL": "amqp://", "EXCHANGE": "amq.mine"}
     assert found() == ["E013"]
 
 

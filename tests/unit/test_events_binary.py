@@ -98,7 +98,7 @@ def test_header_values_keep_their_type():
         ({"time": 1.5}, "'time' is 1.5"),
         ({"time": "noon"}, "'time' is 'noon'"),
         ({"subject": "a\x00"}, "subject: text with a NUL"),
-        ({"foo": [1]}, "extensions['foo']: [1] is neither"),
+        ({"foo": [1]}, "'foo' is [1], which is neither"),
         ({"foo_bar": "x"}, "extensions['foo_bar']"),
         ({"data": "x"}, "extensions['data']: the name is taken"),
         ({"ID": "2"}, "'id' has two values"),

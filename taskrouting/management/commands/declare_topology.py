@@ -5,18 +5,17 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.core.management.base import CommandError
 
 from taskrouting import operators
-from taskrouting.exceptions import TaskroutingError
 from taskrouting.management import operator
+from taskrouting.management.base import RouterCommand
 from taskrouting.routing import topology
 from taskrouting.transport import broker, inspection
 from taskrouting.transport.inspection import Drift, shown
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py declare_topology``."""
 
     help = (
@@ -46,19 +45,14 @@ class Command(BaseCommand):
         if check and prune:
             raise CommandError("--check changes nothing, and --prune does; choose one.")
         here, wanted = broker.current(), topology.current()
-        try:
-            with here.connect() as connection:
-                if not check:
-                    here.declare(connection, wanted)
-                found = inspection.drift(here, connection, wanted)
-                if prune:
-                    operators.unbind(
-                        here, connection, wanted.exchange, found.left_over, actor=operator.name()
-                    )
-        except TaskroutingError as error:
-            raise CommandError(str(error)) from error
-        except DatabaseError as error:
-            raise CommandError(f"{str(error).strip()} (Run migrate?)") from error
+        with here.connect() as connection:
+            if not check:
+                here.declare(connection, wanted)
+            found = inspection.drift(here, connection, wanted)
+            if prune:
+                operators.unbind(
+                    here, connection, wanted.exchange, found.left_over, actor=operator.name()
+                )
         self._report(found, check=check, prune=prune)
 
     def _report(self, found: Drift, *, check: bool, prune: bool) -> None:

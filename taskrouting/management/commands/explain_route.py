@@ -6,16 +6,13 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
-
-from taskrouting import catalog
+from taskrouting import catalog, topics
 from taskrouting.catalog import Route, Stop
-from taskrouting.exceptions import TaskroutingError
+from taskrouting.management.base import RouterCommand
 from taskrouting.routing.subscriptions import Subscription
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py explain_route``."""
 
     help = "Say which bindings match a routing key, which queues that is, and what runs there."
@@ -27,14 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, key: str, json: bool, **options: Any) -> None:
         """Explain; an event that nobody wants is an answer, not an error."""
-        try:
-            route = catalog.explain(key)
-        except TaskroutingError as error:
-            raise CommandError(str(error)) from error
-        except DatabaseError as error:
-            raise CommandError(
-                f"The bindings could not be read: {str(error).strip()}. Run migrate?"
-            ) from error
+        route = catalog.explain(key)
         self.stdout.write(_as_json(route) if json else _as_text(route))
 
 
@@ -45,9 +35,13 @@ def _as_json(route: Route) -> str:
 def _as_text(route: Route) -> str:
     """Draw the route as a tree."""
     head = f"{route.routing_key} on exchange {route.exchange}"
-    if not route.stops:
-        return f"{head}: nobody wants it, no binding matches."
-    return "\n".join([head, *(line for stop in route.stops for line in _lines(stop))])
+    lines = [line for stop in route.stops for line in _lines(stop)]
+    if not lines:
+        head += ": nobody wants it, no binding matches."
+    if words := topics.wildcards(route.routing_key):
+        lines.append(f"In a routing key {words[0]!r} is a word like any other; name a key that is "
+                     "published.")  # fmt: skip
+    return "\n".join([head, *lines])
 
 
 def _lines(stop: Stop) -> list[str]:

@@ -7,11 +7,12 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import Model
 
 from taskrouting import operators
 from taskrouting.management import operator
+from taskrouting.management.base import RouterCommand
 from taskrouting.management.progress import Bar, unhurried
 from taskrouting.models import DeadLetter, Delivery
 
@@ -22,7 +23,7 @@ MOST_DAYS = 36_500
 SHARE = 0.1
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py prune_router_history``."""
 
     help = (

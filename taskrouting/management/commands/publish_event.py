@@ -5,18 +5,19 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from taskrouting import context, json_text
-from taskrouting.exceptions import InvalidEnvelope, TaskroutingError
+from taskrouting.exceptions import InvalidEnvelope
 from taskrouting.management import operator
+from taskrouting.management.base import RouterCommand
 from taskrouting.publishing.publisher import publish
 
 #: What most often happened to JSON without a quote in it.
 NO_QUOTES = """ Did the shell take its quotes away? Write it in single quotes: '{"id": 7}'."""
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py publish_event``."""
 
     help = "Publish an event, as publish() does, and print its id."
@@ -32,11 +33,8 @@ class Command(BaseCommand):
     def handle(self, *, key: str, data: str | None, subject: str | None, **options: Any) -> None:
         """Publish in a transaction of its own, in the name of whoever runs this."""
         value = None if data is None else read(data)
-        try:
-            with context.acting(actor=operator.name()):
-                event = publish(key, value, subject=subject)
-        except TaskroutingError as error:
-            raise CommandError(str(error)) from error
+        with context.acting(actor=operator.name()):
+            event = publish(key, value, subject=subject)
         self.stdout.write(event.id)
 
 

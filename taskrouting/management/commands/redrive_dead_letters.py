@@ -6,12 +6,13 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from taskrouting import conf, operators
 from taskrouting.exceptions import TaskroutingError
 from taskrouting.management import operator
+from taskrouting.management.base import RouterCommand
 from taskrouting.management.progress import Bar, paced
 from taskrouting.models import DeadLetter
 
@@ -30,7 +31,7 @@ FILTERS = {
 INTERRUPTED = 130
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py redrive_dead_letters``."""
 
     help = (

@@ -8,15 +8,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
-
 from taskrouting import health
-from taskrouting.exceptions import TaskroutingError
 from taskrouting.health import Count, Health, OutboxHealth, QueueHealth, WorkerHealth
+from taskrouting.management.base import RouterCommand
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py router_status``."""
 
     help = "Say whether the broker answers, what waits, what died and which workers live."
@@ -29,14 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *, json: bool, **options: Any) -> None:
         """Look and print; whatever there is to see, the answer is a success."""
-        try:
-            found = health.look()
-        except TaskroutingError as error:
-            raise CommandError(str(error)) from error
-        except DatabaseError as error:
-            raise CommandError(
-                f"The database could not be asked: {str(error).strip()} (Run migrate?)"
-            ) from error
+        found = health.look()
         self.stdout.write(_as_json(found) if json else "\n".join(_lines(found)))
 
 

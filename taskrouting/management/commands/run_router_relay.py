@@ -5,15 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from taskrouting import conf
 from taskrouting.consuming.supervisor import Supervisor
-from taskrouting.exceptions import ConfigurationError
+from taskrouting.management.base import RouterCommand
 from taskrouting.management.composition import Plan, talk
 
 
-class Command(BaseCommand):
+class Command(RouterCommand):
     """``manage.py run_router_relay``."""
 
     help = "Move events from the outbox to the broker until told to stop."
@@ -24,10 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *, burst: bool, **options: Any) -> None:
         """Supervise one process that only relays."""
-        try:
-            plan = Plan(worker=False, burst=burst).prepared()
-        except ConfigurationError as error:
-            raise CommandError(str(error)) from error
+        plan = Plan(worker=False, burst=burst).prepared()
         talk()
         self.stdout.write("Relaying. Stop with Ctrl-C.")
         self.stdout.flush()

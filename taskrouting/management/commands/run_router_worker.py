@@ -6,15 +6,16 @@ from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from taskrouting import conf
 from taskrouting.consuming.supervisor import Supervisor
-from taskrouting.exceptions import ConfigurationError
+from taskrouting.management.base import RouterCommand
 from taskrouting.management.composition import Plan, talk
 
+#: What the letter behind a size stands for.
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
-class Command(BaseCommand):
+
+class Command(RouterCommand):
     """``manage.py run_router_worker``."""
 
     help = "Consume queues and run the subscribed handlers; relay the outbox beside it."
@@ -40,6 +41,15 @@ class Command(BaseCommand):
             type=seconds,
             help="Seconds for running handlers to finish (SHUTDOWN_GRACE).",
         )
+        parser.add_argument(
+            "--max-events", type=whole_number, help="Replace a process after so many messages."
+        )
+        parser.add_argument(
+            "--max-rss",
+            type=size,
+            metavar="BYTES",
+            help="Replace a process whose resident memory has grown larger, e.g. 512M.",
+        )
 
     def handle(
         self,
@@ -59,12 +69,11 @@ class Command(BaseCommand):
             threads=options["threads"],
             prefetch=options["prefetch"],
             grace=grace,
+            max_events=options["max_events"],
+            max_rss=options["max_rss"],
         )
-        try:
-            names = plan.prepared().queue_names()
-            patience = conf.current().shutdown_grace if grace is None else grace
-        except ConfigurationError as error:
-            raise CommandError(str(error)) from error
+        names = plan.prepared().queue_names()
+        patience = conf.current().shutdown_grace if grace is None else grace
         talk()
         self.stdout.write(f"Consuming {', '.join(names) or 'nothing'}. Stop with Ctrl-C.")
         self.stdout.flush()
@@ -85,3 +94,13 @@ def seconds(text: str) -> timedelta:
     if not 0 <= (number := float(text)) < float("inf"):
         raise ArgumentTypeError(f"{text} is no number of seconds from 0.")
     return timedelta(seconds=number)
+
+
+def size(text: str) -> int:
+    """Read a number of bytes: ``536870912``, ``512M``, ``2G``."""
+    number, factor = (
+        (text[:-1], UNITS[text[-1].upper()]) if text[-1:].upper() in UNITS else (text, 1)
+    )
+    if (whole := int(float(number) * factor)) < 1:
+        raise ArgumentTypeError(f"{text} is no size; give bytes, or a number with K, M or G.")
+    return whole

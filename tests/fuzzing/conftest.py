@@ -1,0 +1,8 @@
+"""What do the fuzzed tests need? A registry of their own, and a broker."""
+
+from __future__ import annotations
+
+from tests.conformance.fixtures import installation, place
+from tests.integration.conftest import subscriptions
+
+__all__ = ["installation", "place", "subscriptions"]

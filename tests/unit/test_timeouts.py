@@ -1,0 +1,45 @@
+"""Is a handler that ends just as its time is over told so, and nobody else disturbed?"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import timedelta
+
+from taskrouting.consuming import timeouts
+from taskrouting.consuming.runs import Runs
+from taskrouting.exceptions import HandlerTimeout
+from taskrouting.routing.subscriptions import Subscription
+
+#: Seconds; and how often the race is run: enough for the exception to be on its way a dozen times.
+TIMEOUT, RACES = 0.001, 1000
+
+
+def just_in_time(event: object) -> None:
+    """Run for as long as the timeout, so that either may be first."""
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end:
+        pass
+
+
+def test_the_exception_never_strikes_what_comes_after_the_handler() -> None:
+    """A handler that races with its timeout has returned or timed out; nothing else is raised."""
+    subscription = Subscription(
+        name="race",
+        patterns=("race.#",),
+        queue="race",
+        handler=just_in_time,
+        timeout=timedelta(seconds=TIMEOUT),
+    )
+    runs, outcomes = Runs(), Counter[str]()
+
+    for _ in range(RACES):
+        try:
+            with runs.entered() as run, timeouts.limit(subscription, run, None):
+                timeouts.call(subscription, None, run)
+            outcomes["returned"] += 1
+        except HandlerTimeout:
+            outcomes["timed out"] += 1
+
+    assert outcomes.total() == RACES
+    assert outcomes["returned"], "no race was close"

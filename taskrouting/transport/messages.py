@@ -31,7 +31,10 @@ COMPRESSION = "compression"
 
 #: The row that is kept until the message has been received.
 ROW = "x-taskrouting-row"
-OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, ROW)
+
+#: What ``signing`` writes about all of this.
+SIGNATURE = "x-taskrouting-signature"
+OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, ROW, SIGNATURE)
 
 
 #: Bytes in the longest text that AMQP takes as a property.

@@ -54,6 +54,8 @@ class Command(RouterCommand):
             for model, step in unhurried(steps, SHARE):
                 deleted[model] += step.deleted
                 bar.show(step.done, deleted.total())
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted; the rest is still there.", returncode=130) from None
         finally:
             bar.end()
             self.stdout.write(f"Deliveries deleted: {deleted[Delivery]}.")

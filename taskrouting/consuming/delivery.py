@@ -29,7 +29,7 @@ from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from taskrouting.routing.subscriptions import Subscription, registry
 from taskrouting.transport import codecs, messages, store
-from taskrouting.transport.messages import RELAYED_AT, REPEAT, ROW, Arrival
+from taskrouting.transport.messages import PASSED_ON, RELAYED_AT, REPEAT, ROW, Arrival
 
 from . import faults, ledger, presence
 from .attempts import Attempt
@@ -41,8 +41,8 @@ logger = logging.getLogger("taskrouting.delivery")
 
 Reason = DeadLetter.Reason
 
-#: How soon a message that was passed on comes again: time for others to look at the queue.
-PASSED_ON = timedelta(seconds=1)
+#: When a message that was passed on comes again: time for others to look at the queue.
+SOON = timedelta(seconds=1)
 
 #: The extension under which the audit log finds when the event was relayed.
 RELAYED_TIME = "relayedtime"
@@ -136,7 +136,8 @@ def decode(arrival: Arrival) -> Event:
     """Read the event. Raises Undeliverable for bytes that are none."""
     settings = conf.current()
     # A copy of ours has grown: bytes are base64, numbers stand in full, the relay's time is added.
-    limit = settings.max_message_bytes * (GROWTH if arrival.token else 1)
+    ours = arrival.token or PASSED_ON in arrival.headers
+    limit = settings.max_message_bytes * (GROWTH if ours else 1)
     if len(arrival.body) > limit:
         raise Undeliverable(
             Reason.UNDECODABLE,
@@ -178,8 +179,9 @@ def pass_on(arrival: Arrival, event: Event) -> None:
         queue=arrival.queue,
         subscription=arrival.subscription or "",
         token=arrival.token,
-        headers={REPEAT: 1} if arrival.redelivered else {},  # a suspect stays one
-        delay=PASSED_ON,
+        # A suspect stays one.
+        headers={PASSED_ON: 1, **({REPEAT: 1} if arrival.redelivered else {})},
+        delay=SOON,
     )
     store.put([copy], using=database())
     logger.info(

@@ -26,12 +26,15 @@ EXCHANGE = "x-taskrouting-exchange"
 RELAYED_AT = "x-taskrouting-relayed-at"
 REPEAT = "x-taskrouting-repeat"
 
+#: Left by one worker to another: written anew, though it may be addressed to nobody.
+PASSED_ON = "x-taskrouting-passed-on"
+
 #: Kombu's header for how a body is compressed.
 COMPRESSION = "compression"
 
 #: The row that is kept until the message has been received.
 ROW = "x-taskrouting-row"
-OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, ROW)
+OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, PASSED_ON, ROW)
 
 
 #: Bytes in the longest text that AMQP takes as a property.

@@ -17,9 +17,19 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
+from django.views.decorators.debug import sensitive_variables
 
 from taskrouting.durations import as_duration
 from taskrouting.exceptions import ConfigurationError
+
+
+class Secret(bytes):
+    """Bytes that no log, no error page and no shell shows."""
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +122,13 @@ class Settings:
     #: Model fields whose values ``@publishes`` never tells among the changes, and the admin hides.
     sensitive: tuple[str, ...] = ("password",)
 
+    #: Keys that sign what is sent, newest first; each of them verifies. None: nothing is signed.
+    signing_keys: tuple[Secret, ...] = ()
+
+    #: What becomes of a message without a signature, where there are keys: ``"refuse"`` (a dead
+    #: letter) or ``"accept"``, until every sender signs.
+    unsigned: str = "refuse"
+
     #: Passed to ``kombu.Connection(transport_options=...)``.
     transport_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -125,11 +142,16 @@ class Settings:
 CHOICES = {
     "outbox_keep": (None, "until_confirmed", "until_received"),
     "unrouted": ("record", "ignore"),
+    "unsigned": ("refuse", "accept"),
     "type": ("quorum", "classic"),
 }
+#: As many bytes as HMAC-SHA256 puts out; a shorter key would be the weaker part.
+SHORTEST_KEY = 32
+
 AT_LEAST_ONE = {"threads", "prefetch", "max_crashes", "max_message_bytes", "batch_size"}
 
 
+@sensitive_variables()  # here and in what is called here: error pages show no key
 def load(user: Mapping[str, Any]) -> Settings:
     """Build ``Settings`` from the user's dict.
 
@@ -213,6 +235,26 @@ def _texts(name: str, value: object, place: str) -> tuple[str, ...]:
     return tuple(_text(name, item, place) for item in value)
 
 
+def _keys(name: str, value: object, place: str) -> tuple[Secret, ...]:
+    """Read keys, of which no message tells anything."""
+    if not isinstance(value, list | tuple):
+        raise ConfigurationError(f"{place} is a {type(value).__name__}; it must be a list of keys.")
+    # A list, for the frame of a generator forgets who called it, and that its values are sensitive.
+    return tuple([_key(key, f"{place}[{number}]") for number, key in enumerate(value)])
+
+
+def _key(value: object, place: str) -> Secret:
+    if not isinstance(value, str | bytes):
+        raise ConfigurationError(f"{place} is a {type(value).__name__}; a key is text or bytes.")
+    key = Secret(value.encode() if isinstance(value, str) else value)
+    if len(key) < SHORTEST_KEY:
+        raise ConfigurationError(
+            f"{place} has {len(key)} bytes; a key needs {SHORTEST_KEY}. Make one with: python -c "
+            "'import secrets; print(secrets.token_urlsafe(48))'"
+        )
+    return key
+
+
 def _mapping(name: str, value: object, place: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{place} is {value!r}; it must be a dict.")
@@ -230,6 +272,7 @@ READERS = {
     "str": _text,
     "int": _number,
     "tuple[str, ...]": _texts,
+    "tuple[Secret, ...]": _keys,
     "Mapping[str, Any]": _mapping,
     "timedelta": _duration,
 }

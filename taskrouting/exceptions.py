@@ -6,7 +6,7 @@
     ├── InvalidPattern          no routing key can match this pattern
     ├── InvalidEventData        an event holds what JSON or the database refuses
     ├── InvalidEnvelope         bytes arrived that are no event
-    ├── NotAccepted             bytes arrived of a content type that we do not read
+    ├── NotAccepted             bytes arrived of a content type that we do not read, or unsigned
     ├── BrokerUnavailable       a fault of the installation: wait and try again, nothing is charged
     ├── TopologyConflict        a queue or exchange exists with other arguments
     ├── HandlerTimeout          a handler ran longer than its ``timeout``; a failed attempt
@@ -59,7 +59,7 @@ class InvalidEnvelope(TaskroutingError, ValueError):
 
 
 class NotAccepted(TaskroutingError, ValueError):
-    """A message has a content type that we do not read, or that ``ACCEPT`` leaves out."""
+    """A message has a content type or compression we do not read, or lacks the right signature."""
 
 
 class BrokerUnavailable(TaskroutingError, ConnectionError):

@@ -25,8 +25,11 @@ QUIET = 60.0
 
 LOOK_EVERY = 1.0
 
-#: When nothing is killed any more, what is to be sent again later than this is sent at once.
-PATIENCE = timedelta(seconds=20)
+#: When nothing is killed any more, what is to be sent again much later is sent after this time.
+PATIENCE = timedelta(seconds=10)
+
+#: So often in a row nothing must be left to do: what a worker holds is not seen on its broker.
+LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +146,13 @@ class Run:
 
     def _settle(self) -> None:
         """Wait until everything is done, or nothing moves any more, whatever is tried."""
-        fewest, moved_at, restarted = float("inf"), time.monotonic(), False
-        while left := sum(self._undone()):
+        fewest, moved_at, restarted, looks = float("inf"), time.monotonic(), False, 0
+        while looks < LOOKS:
+            left = sum(self._undone())
+            looks = 0 if left else looks + 1
             if left < fewest:
                 fewest, moved_at = left, time.monotonic()
-            elif time.monotonic() - moved_at > QUIET:
+            elif left and time.monotonic() - moved_at > QUIET:
                 if restarted or not self._here.broker:
                     return
                 # RabbitMQ 3.10 sometimes leaves a quorum queue without a leader when it has been
@@ -183,7 +188,7 @@ def _hasten() -> None:
     from taskrouting.models import Message
 
     kept = Message.objects.filter(claim=None, token=None, deliveries__gt=0)
-    kept.filter(available_at__gt=Now() + PATIENCE).update(available_at=Now())
+    kept.filter(available_at__gt=Now() + 2 * PATIENCE).update(available_at=Now() + PATIENCE)
 
 
 def _published() -> int:

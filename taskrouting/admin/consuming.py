@@ -33,7 +33,10 @@ class DeliveryAdmin(RedriveAdmin):
     unlisted = ("errors", "result")
     fieldsets = (
         (None, {"fields": ("routing_key", "subscription", "queue", "event", "source")}),
-        (_("State"), {"fields": ("shown_state", "attempts", "crashes", "worker", "token")}),
+        (
+            _("State"),
+            {"fields": ("shown_state", "attempts", "crashes", "suspect", "worker", "token")},
+        ),
         (_("When"), {"fields": ("received", "started", "finished", "took")}),
         (_("Outcome"), {"fields": ("shown_result", "shown_errors")}),
     )

@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from taskrouting.models import DeadLetter, Message
+from taskrouting.transport.messages import COMPRESSION
 
 from . import shown
 from .record import OfEventAdmin
@@ -35,7 +36,7 @@ class ContentAdmin(OfEventAdmin):
     @admin.display(description=_("body"))
     def shown_body(self, row: Holder) -> SafeString:
         """Show the body as what it is."""
-        return shown.body(row.body)
+        return shown.body(row.body, row.headers.get(COMPRESSION))
 
     @admin.display(description=_("headers"))
     def shown_headers(self, row: Holder) -> SafeString:

@@ -83,7 +83,7 @@ class DeadLetterAdmin(ContentAdmin, DiscardAdmin):
     @admin.display(description=_("error"))
     def shown_error(self, letter: DeadLetter) -> SafeString:
         """Show the whole error."""
-        return shown.text_block(letter.error, _("error")) if letter.error else shown.code("")
+        return shown.error_block(letter.error)
 
     @admin.display(description=_("delivery"))
     def of_delivery(self, letter: DeadLetter) -> SafeString:

@@ -17,11 +17,12 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 
-from taskrouting import conf
+from taskrouting import masking
+from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from taskrouting.models import DeadLetter, Delivery
+from taskrouting.transport import codecs
 
-#: What stands where a value is hidden, or where there is none.
-HIDDEN = "••••••"
+#: What stands where there is no value.
 NOTHING = "–"
 
 #: Characters of text that are shown, bytes of what is no text, and lines that stand unfolded.
@@ -52,7 +53,12 @@ def json_block(value: Any, label: Any) -> SafeString:
     """Show a JSON value indented, foldable, without what is sensitive."""
     if value in (None, {}, []):
         return format_html("{}", NOTHING)
-    return text_block(json.dumps(hidden(value), indent=2, ensure_ascii=False, default=str), label)
+    return text_block(_indented(masking.hidden(value)), label)
+
+
+def error_block(text: str) -> SafeString:
+    """Show an error, without what stands after a sensitive name."""
+    return text_block(masking.hidden_in_text(text), gettext("error")) if text else code("")
 
 
 def text_block(text: str, label: Any) -> SafeString:
@@ -69,30 +75,17 @@ def text_block(text: str, label: Any) -> SafeString:
     )
 
 
-def body(content: bytes | memoryview) -> SafeString:
+def body(content: bytes | memoryview, compression: Any = None) -> SafeString:
     """Show a message's body: as JSON or text if it is that, else its first bytes and size."""
-    raw = bytes(content)
+    try:
+        raw = codecs.unpacked(bytes(content), compression, LARGEST_READ)
+    except (InvalidEnvelope, NotAccepted):
+        return _size(bytes(content))  # what is in it nobody knows, and somebody could unpack
     text = _as_text(raw) if len(raw) <= LARGEST_READ else None
     if text is None:
         return _hex(raw)
     label = format_html("{} · {}", gettext("body"), filesizeformat(len(raw)))
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text_block(_hidden_in_text(text), label)
-    return json_block(value, label) if isinstance(value, dict | list) else text_block(text, label)
-
-
-def hidden(value: Any) -> Any:
-    """Return a JSON value in which whatever stands under a sensitive name is hidden."""
-    names = _sensitive()
-
-    def walk(part: Any) -> Any:
-        if isinstance(part, dict):
-            return {k: HIDDEN if k.lower() in names else walk(v) for k, v in part.items()}
-        return [walk(item) for item in part] if isinstance(part, list) else part
-
-    return walk(value)
+    return text_block(_readable(text), label)
 
 
 def instant(when: datetime | None) -> SafeString:
@@ -177,7 +170,7 @@ def place(queue: str, subscription: str) -> SafeString:
 
 def last_line(text: str) -> str:
     """Return the line of a traceback that says what was wrong."""
-    lines = text.strip().splitlines()
+    lines = masking.hidden_in_text(text).strip().splitlines()
     return lines[-1] if lines else ""
 
 
@@ -197,6 +190,24 @@ def _rest(characters: int) -> SafeString | str:
     return format_html('<p class="help">{}</p>', more % {"count": characters})
 
 
+def _size(raw: bytes) -> SafeString:
+    """Say only how much there is."""
+    text = gettext("%(size)s that are not shown: they may hold what is sensitive.")
+    return format_html("{}", text % {"size": filesizeformat(len(raw))})
+
+
+def _readable(text: str) -> str:
+    """Indent JSON, and hide what is sensitive; also in what is nearly JSON, or something else."""
+    try:
+        return _indented(masking.hidden(json.loads(text)))
+    except (ValueError, RecursionError):
+        return masking.hidden_in_text(text)
+
+
+def _indented(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
 def _as_text(raw: bytes) -> str | None:
     """Read bytes that are text people can read; ``None`` for all others."""
     try:
@@ -207,24 +218,13 @@ def _as_text(raw: bytes) -> str | None:
 
 
 def _hex(raw: bytes) -> SafeString:
-    """Show the first bytes as pairs of digits, sixteen to a line."""
+    """Show the first bytes as pairs of digits, sixteen to a line, where they tell no secret."""
     head = raw[:LONGEST_HEX]
+    if masking.may_hold(head):
+        return _size(raw)
     lines = [head[start : start + 16].hex(" ") for start in range(0, len(head), 16)]
     size = gettext("%(size)s that are no readable text; the first %(shown)s")
     return text_block(
         "\n".join(lines),
         size % {"size": filesizeformat(len(raw)), "shown": filesizeformat(len(head))},
     )
-
-
-def _hidden_in_text(text: str) -> str:
-    """Hide what looks like a sensitive value in text that is nearly, but not quite, JSON."""
-    names = "|".join(re.escape(name) for name in sorted(_sensitive()))
-    if not names:
-        return text
-    value = r'"(?:[^"\\]|\\.)*"?|[^\s,}\]]+'
-    return re.sub(rf'("(?:{names})"\s*:\s*)(?:{value})', rf"\g<1>{HIDDEN}", text, flags=re.I)
-
-
-def _sensitive() -> set[str]:
-    return {name.lower() for name in conf.current().sensitive}

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Model, Q
 from django.http import HttpRequest
 
-from taskrouting import conf, operators
+from taskrouting import conf, masking, operators
 from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
 
 from . import links, shown
@@ -113,8 +113,8 @@ def errors_of(delivery: Delivery) -> list[dict[str, Any]]:
             "started": shown.instant_of(error.get("started")),
             "duration": shown.duration(error.get("duration")),
             "worker": error.get("worker"),
-            "what": f"{error.get('exception')}: {error.get('message')}",
-            "traceback": error.get("traceback"),
+            "what": masking.hidden_in_text(f"{error.get('exception')}: {error.get('message')}"),
+            "traceback": masking.hidden_in_text(str(error.get("traceback"))),
         }
         for error in remembered
         if isinstance(error, dict)

@@ -35,6 +35,7 @@ id                  what it says
 ``W011``            ``django://alias`` where ``DATABASE`` says another alias
 ``W012``            queue arguments on a broker that reads none
 ``W013``            ``ACCEPT`` lets few bytes stand for very many values
+``W014``            ``UNSIGNED`` is ``"accept"`` although there are ``SIGNING_KEYS``
 ``W015``            ``@publishes`` has a routing key with a word that is a wildcard in patterns
 ``I001``            psycopg 2 cannot be woken by PostgreSQL, so workers look every 25 ms
 ==================  =============================================================================

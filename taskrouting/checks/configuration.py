@@ -75,6 +75,18 @@ def serializers_do_not_repeat(settings: conf.Settings) -> Iterator[CheckMessage]
 
 
 @check
+def signatures_are_required(settings: conf.Settings) -> Iterator[CheckMessage]:
+    """W014: who wants to forge a message leaves its signature out."""
+    if settings.signing_keys and settings.unsigned == "accept":
+        yield Warning(
+            "TASKROUTING['UNSIGNED'] is 'accept', so that a message without a signature is handled "
+            "although SIGNING_KEYS is set.",
+            hint="Remove it as soon as everybody signs, and nothing older is on its way.",
+            id="taskrouting.W014",
+        )
+
+
+@check
 def source_is_usable(settings: conf.Settings) -> Iterator[CheckMessage]:
     """E016: no event could be published."""
     event = events.Event(

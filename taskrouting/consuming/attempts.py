@@ -3,22 +3,24 @@
 There are two ways to run. *Directly*: claim, handler and outcome commit together, so a copy that
 comes twice finds the row. *Leased*: the delivery first moves into the store under a lease and the
 broker's copy is acknowledged; that is the way of ``effects="external"`` and of every suspect, a
-copy that was delivered before and may have taken its worker down.
+copy that was delivered before and may have taken its worker down. Of those one runs at a time in
+each process: if the process dies then, it is that one's crash.
 """
 
 from __future__ import annotations
 
 import logging
+import traceback
 from asyncio import CancelledError
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.db import connections, transaction
 
-from taskrouting import conf, context, json_text, signals
+from taskrouting import conf, context, json_text, masking, signals
 from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEventData, LeaseLost, Snooze
 from taskrouting.routing.subscriptions import Subscription
@@ -37,6 +39,10 @@ HANDLER_ERRORS = (Exception, SystemExit, CancelledError)
 
 #: How soon a delivery that a fault of the installation interrupted runs again, uncounted.
 SOON = timedelta(seconds=1)
+
+#: How many seconds a suspect waits, in its thread, for another one to be done; how long then
+#: elsewhere, where it holds up nobody.
+PATIENCE, ASIDE = 0.25, timedelta(seconds=5)
 
 #: Longest result, in characters of JSON, that the ledger keeps.
 LONGEST_RESULT = 10_000
@@ -59,6 +65,8 @@ class Attempt:
         """
         try:
             outcome = faults.resolutely(self._handle_and_record)
+        except faults.Contended as error:
+            return self.failed(Snooze(SOON, str(error)))
         except faults.DatabaseAway:
             raise
         except HANDLER_ERRORS as error:
@@ -70,23 +78,16 @@ class Attempt:
     def leased(self, acknowledge: Callable[[], None]) -> Outcome:
         """Commit claim and lease, acknowledge the broker's copy, and only then handle.
 
-        Raises DatabaseAway when the database is away before the lease is committed.
+        Raises DatabaseAway when the database is away before the lease is committed, ClaimHeld when
+        somebody is just running the delivery: nothing is left behind, nothing acknowledged.
         """
-        claim = faults.resolutely(self._start)
-        acknowledge()
-        if claim is None:
-            return self._tell(Outcome.DUPLICATE)
-        if not claim.leased:
-            return self._tell(Outcome.DEAD)
-        with self._site.leases.held(claim.token):
-            handle = self._handle_inside if _writes_here(claim) else self._handle_outside
-            try:
-                return self._tell(handle(claim))
-            except faults.DatabaseAway:
-                raise
-            except Exception:
-                logger.exception("Delivery %s runs again when its lease is over.", claim.delivery)
-                return Outcome.LOST
+        with self._alone() as alone:
+            started = faults.resolutely(lambda: self._start(alone))
+            acknowledge()
+            if isinstance(started, Outcome):
+                return self._tell(started)
+            with self._site.leases.held(started.token):
+                return self._run(started)
 
     def failed(self, error: BaseException) -> Outcome:
         """Record the failure of a handler that ran, and was rolled back, elsewhere."""
@@ -112,16 +113,49 @@ class Attempt:
             claim = claims.claim(self._copy, self._site.worker)
             return Outcome.DUPLICATE if claim is None else self._judge(claim)
 
-    def _start(self) -> Claim | None:
-        """Claim and lease, or bury what has crashed too often (then it holds no lease)."""
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Let no other suspect run in this process for a block, if ours is one; say if that is so.
+
+        Others that wait for a thread must not wait for a long suspect: it is only asked for a
+        moment.
+        """
+        alone = self._copy.suspect and self._site.suspect_runs.acquire(timeout=PATIENCE)
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._site.suspect_runs.release()
+
+    def _start(self, alone: bool) -> Claim | Outcome:
+        """Claim and lease; or the outcome without a run."""
         with transaction.atomic(using=database()):
             claim = claims.claim(self._copy, self._site.worker)
             if claim is None:
-                return None
+                return Outcome.DUPLICATE
             if claim.crashes >= conf.current().max_crashes:
                 bury(claim, Reason.CRASHED, None)
-                return claim
+                return Outcome.DEAD
+            if claim.suspect and not alone:
+                ledger.put_aside(claim, ASIDE if self._copy.suspect else timedelta(0))
+                return Outcome.SNOOZED
             return ledger.lease(claim)
+
+    def _run(self, claim: Claim) -> Outcome:
+        """Handle under the lease that is held."""
+        handle = self._handle_inside if _writes_here(claim) else self._handle_outside
+        try:
+            return self._tell(handle(claim))
+        except faults.DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001  # told here, and again by who runs it then
+            text = "".join(traceback.format_exception(error))
+            logger.error(
+                "Delivery %s runs again when its lease is over.\n%s",
+                claim.delivery,
+                masking.without_values(text, claim.event.data),
+            )
+            return Outcome.LOST
 
     def _handle_inside(self, claim: Claim) -> Outcome:
         """A suspect whose handler writes on ``DATABASE``: handler and outcome commit together."""
@@ -171,6 +205,7 @@ class Attempt:
                 return faults.resolutely(lambda: self._write(claim, result))
             except LeaseLost as lost:
                 logger.warning("%s", lost)
+                faults.resolutely(lambda: ledger.acquit(claim))
                 return Outcome.LOST
             except faults.DatabaseAway as away:
                 connections.close_all()

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from taskrouting import signals
+from taskrouting import masking, signals
 from taskrouting.dead_letters import records
 from taskrouting.events import Event
-from taskrouting.exceptions import HandlerTimeout
+from taskrouting.exceptions import HandlerTimeout, Snooze
 from taskrouting.routing.subscriptions import Subscription
 from taskrouting.transport.messages import Arrival
 
 from . import claims, faults, ledger
-from .attempts import HANDLER_ERRORS, Attempt, call
-from .claims import Copy
-from .delivery import copy_of, keep_indigestible, open_message, settle
+from .attempts import HANDLER_ERRORS, SOON, Attempt, call
+from .claims import ClaimHeld, Copy
+from .delivery import copy_of, keep_indigestible, open_message, put_off, settle
 from .judging import Reason
 from .site import Site, database, isolate_on_commit
 from .turns import in_turn
@@ -74,24 +74,36 @@ def _must_go_alone(arrival: Arrival, subscription: Subscription) -> bool:
 
 
 def _run_alone(item: Item, site: Site) -> None:
-    Attempt(item.copy, site).leased(lambda: settle(item.arrival, site))
+    try:
+        Attempt(item.copy, site).leased(lambda: settle(item.arrival, site))
+    except ClaimHeld as error:
+        put_off(item.arrival, item.copy.event, site, error)
 
 
 def _run_together(items: Sequence[Item], site: Site) -> None:
     """Run one batch in one transaction; a failing one is split to find the culprit."""
     try:
         faults.resolutely(lambda: _handle(items, site))
+    except faults.Contended as error:
+        if not items[0].copy.subscription.ledger:
+            raise  # nothing but our own INSERT: there is nobody to put off
+        _split(items, Snooze(SOON, str(error)), site)
     except faults.DatabaseAway:
         raise
     except HANDLER_ERRORS as error:
         if faults.is_outage(error) or site.leaving.is_set():
             raise faults.DatabaseAway(str(error)) from error
-        if len(items) > 1:
-            middle = len(items) // 2
-            _run_together(items[:middle], site)
-            _run_together(items[middle:], site)
-        else:
-            _fail(items[0], error, site)
+        _split(items, error, site)
+
+
+def _split(items: Sequence[Item], error: BaseException, site: Site) -> None:
+    """Try each half again; one that is alone has found itself to be the culprit."""
+    if len(items) > 1:
+        middle = len(items) // 2
+        _run_together(items[:middle], site)
+        _run_together(items[middle:], site)
+    else:
+        _fail(items[0], error, site)
 
 
 def _handle(items: Sequence[Item], site: Site) -> None:
@@ -138,6 +150,5 @@ def _fail(item: Item, error: BaseException, site: Site) -> None:
         Attempt(item.copy, site).failed(error)
         return
     message = ledger.message_of(item.copy)
-    faults.resolutely(
-        lambda: records.keep_message(message, Reason.REJECTED, f"{type(error).__name__}: {error}")
-    )
+    text = masking.without_values(f"{type(error).__name__}: {error}", item.copy.event.data)
+    faults.resolutely(lambda: records.keep_message(message, Reason.REJECTED, text))

@@ -4,17 +4,22 @@
 no token: it may run if it is the one that inserts the row. Every later copy (a retry, a lease, a
 redrive) carries a token and runs only if it can exchange that token for a new one. Nothing is
 decided by a state, by a time or by the presence of a message.
+
+What a state does say is how the last run ended: a row that is still RUNNING when its token comes
+back belongs to a worker that fell silent. From then on the delivery is a *suspect*, which runs
+alone; and if it was one already, that is one crash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import connections
-from django.db.models import Case, F, Value, When
+from django.db import OperationalError, connections
 from django.db.models.functions import Now
 
 from taskrouting import conf
@@ -24,7 +29,17 @@ from taskrouting.transport import store
 
 from .models import Delivery
 
+logger = logging.getLogger("taskrouting.delivery")
+
 State = Delivery.State
+
+#: How long a suspect's claim waits for the transaction that is just running the same delivery, and
+#: the SQLSTATE that says it was in vain.
+BRIEFLY, IN_VAIN = "1s", "55P03"
+
+
+class ClaimHeld(Exception):
+    """The delivery is being run in a transaction that is still open; come again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +56,13 @@ class Claim:
     #: A copy that carries ``token`` waits in the store until this worker falls silent.
     leased: bool = False
 
+    #: It was begun before and came back; it must run alone, so that a crash is its own.
+    suspect: bool = False
+
     #: Attempts that count, finished before this one.
     attempts: int = 0
 
-    #: How often a worker died, or lost its lease, while it ran this delivery.
+    #: How often a worker fell silent while it ran this delivery as a suspect.
     crashes: int = 0
     errors: Sequence[dict[str, Any]] = ()
 
@@ -66,14 +84,21 @@ class Copy:
     #: ``None``: the broker's original.
     token: UUID | None = None
 
+    #: Somebody had it before.
+    suspect: bool = False
+
 
 def claim(copy: Copy, worker: str) -> Claim | None:
     """Take the delivery for ``copy``; ``None`` means that it is a DUPLICATE.
 
     Call it inside a transaction on ``DATABASE``: the claim holds when that commits. Another open
     transaction's claim on the same delivery is waited for.
+
+    Raises ClaimHeld for a suspect that has waited long enough: the transaction may be that of a
+    handler that takes longer than the broker's patience, and a thread must not wait so long.
     """
-    return _claim_first(copy, worker) if copy.token is None else _claim_by_token(copy, worker)
+    with _briefly(copy):
+        return _claim_first(copy, worker) if copy.token is None else _claim_by_token(copy, worker)
 
 
 def claim_many(copies: Sequence[Copy], worker: str) -> list[Claim]:
@@ -87,6 +112,23 @@ def claim_many(copies: Sequence[Copy], worker: str) -> list[Claim]:
     return [replace(claims[key], delivery=number) for key, number in inserted]
 
 
+@contextmanager
+def _briefly(copy: Copy) -> Iterator[None]:
+    """Limit how long a suspect waits for locks; SQLite waits for its one writer anyway."""
+    connection = connections[conf.current().database]
+    if not (copy.suspect and connection.vendor == "postgresql"):
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{BRIEFLY}'")
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != IN_VAIN:
+            raise
+        raise ClaimHeld(f"{copy.event.id} for {copy.subscription.name!r}") from error
+
+
 def _claim_first(copy: Copy, worker: str) -> Claim | None:
     """Insert the row; if it is there already, this copy is a duplicate."""
     claimed = _fresh(copy)
@@ -95,36 +137,45 @@ def _claim_first(copy: Copy, worker: str) -> Claim | None:
 
 
 def _claim_by_token(copy: Copy, worker: str) -> Claim | None:
-    """Exchange the copy's token; a row that was RUNNING means that a worker fell silent."""
-    token = uuid4()
+    """Exchange the copy's token; a row that is RUNNING means that a worker fell silent."""
     found = _deliveries().filter(
         event_id=copy.event.id,
         source=copy.event.source,
         subscription=copy.subscription.name,
         token=copy.token,
     )
-    crashed = Case(When(state=State.RUNNING, then=Value(1)), default=Value(0))
-    taken = found.update(
-        token=token,
-        crashes=F("crashes") + crashed,
+    row = found.select_for_update().first()
+    if row is None:
+        return None
+    lapsed = row.state == State.RUNNING
+    claimed = replace(
+        _fresh(copy),
+        delivery=row.pk,
+        suspect=copy.suspect or lapsed,
+        attempts=row.attempts,
+        crashes=row.crashes + (lapsed and row.suspect),
+        errors=row.errors,
+    )
+    if lapsed:
+        _note_silence(row, claimed)
+    _deliveries().filter(pk=row.pk).update(
+        token=claimed.token,
+        crashes=claimed.crashes,
+        suspect=claimed.suspect,
         state=State.RUNNING,
         started_at=Now(),
         worker=worker[:255],
     )
-    if not taken:
-        return None
-    row = _deliveries().get(token=token, event_id=copy.event.id, source=copy.event.source)
-    return Claim(
-        delivery=row.pk,
-        token=token,
-        event=copy.event,
-        subscription=copy.subscription,
-        queue=copy.queue,
-        routing_key=copy.routing_key,
-        attempts=row.attempts,
-        crashes=row.crashes,
-        errors=row.errors,
-    )
+    return claimed
+
+
+def _note_silence(row: Delivery, claimed: Claim) -> None:
+    """Say that a delivery came back because its worker fell silent, and what that counts."""
+    counts = f"crash {claimed.crashes}" if row.suspect else "no crash yet, but it runs alone now"
+    logger.warning(
+        "Worker %s fell silent while it ran delivery %s of %s to %r: %s",
+        row.worker, row.pk, row.event_id, row.subscription, counts,
+    )  # fmt: skip
 
 
 def _fresh(copy: Copy) -> Claim:
@@ -136,6 +187,7 @@ def _fresh(copy: Copy) -> Claim:
         subscription=copy.subscription,
         queue=copy.queue,
         routing_key=copy.routing_key,
+        suspect=copy.suspect,
     )
 
 
@@ -145,7 +197,7 @@ def _insert(claims: Sequence[Claim], worker: str) -> list[tuple[tuple[str, str, 
         return []
     alias = conf.current().database
     columns = ("event_id", "source", "subscription", "queue", "routing_key", "state", "attempts",
-               "crashes", "errors", "token", "worker")  # fmt: skip
+               "crashes", "suspect", "errors", "token", "worker")  # fmt: skip
     now = store.DIALECTS[connections[alias].vendor].now
     row = f"({', '.join(['%s'] * len(columns))}, {now}, {now})"
     sql = (
@@ -168,6 +220,7 @@ def _row(claim: Claim, columns: Sequence[str], worker: str, alias: str) -> list[
         queue=claim.queue,
         routing_key=claim.routing_key,
         state=State.RUNNING,
+        suspect=claim.suspect,
         token=claim.token,
         worker=worker[:255],
     )

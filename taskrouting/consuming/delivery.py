@@ -22,18 +22,18 @@ from typing import Any
 
 from django.db import transaction
 
-from taskrouting import conf, events, json_text
+from taskrouting import conf, events, json_text, masking
 from taskrouting.dead_letters import records
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from taskrouting.routing.subscriptions import Subscription, registry
-from taskrouting.transport import codecs, messages, store
-from taskrouting.transport.messages import PASSED_ON, RELAYED_AT, REPEAT, ROW, Arrival
+from taskrouting.transport import codecs, messages, signing, store
+from taskrouting.transport.messages import RELAYED_AT, REPEAT, REWRITTEN, Arrival
 
 from . import faults, ledger, presence
-from .attempts import Attempt
-from .claims import Copy
+from .attempts import ASIDE, Attempt
+from .claims import ClaimHeld, Copy
 from .judging import Outcome
 from .site import Site, database
 
@@ -41,18 +41,14 @@ logger = logging.getLogger("taskrouting.delivery")
 
 Reason = DeadLetter.Reason
 
-#: When a message that was passed on comes again: time for others to look at the queue.
-SOON = timedelta(seconds=1)
+#: How soon a message that was passed on comes again: time for others to look at the queue.
+PASSED_ON = timedelta(seconds=1)
 
 #: The extension under which the audit log finds when the event was relayed.
 RELAYED_TIME = "relayedtime"
 
 #: What the relay writes: an ISO 8601 instant. The header may be anybody's.
 RELAYED_AT_TEXT = re.compile(r"[0-9T:.+-]{19,40}")
-
-
-#: How many times as large as MAX_MESSAGE_BYTES a copy that we made ourselves may be.
-GROWTH = 8
 
 
 class Undeliverable(Exception):
@@ -82,8 +78,8 @@ def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
 
 def keep_indigestible(arrival: Arrival, error: Exception, site: Site) -> None:
     """Keep a message over which we stumbled ourselves, with the traceback, and go on."""
-    logger.exception("A message of queue %r could not be handled at all.", arrival.queue)
-    text = "".join(traceback.format_exception(error))
+    text = masking.hidden_in_text("".join(traceback.format_exception(error)))
+    logger.error("A message of queue %r could not be handled at all.\n%s", arrival.queue, text)
     faults.resolutely(lambda: keep(arrival, Reason.UNDECODABLE, text))
     settle(arrival, site)
 
@@ -96,17 +92,30 @@ def _deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     if not wanted:
         return []
     copies = [copy_of(arrival, event, subscription) for subscription in wanted]
-    if len(copies) == 1 and _runs_leased(copies[0], arrival):
-        return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
-    outcomes = [Attempt(copy, site).directly() for copy in forward(copies, arrival, site)]
+    try:
+        if len(copies) == 1 and _runs_leased(copies[0]):
+            return [Attempt(copies[0], site).leased(lambda: settle(arrival, site))]
+        left = forward(copies, site)
+    except ClaimHeld as error:
+        return [put_off(arrival, event, site, error)]
+    outcomes = [Attempt(copy, site).directly() for copy in left]
     settle(arrival, site)
     return outcomes
 
 
+def put_off(arrival: Arrival, event: Event, site: Site, error: ClaimHeld) -> Outcome:
+    """Let a message whose delivery is just being run wait in the store, and in no thread."""
+    logger.info("Still being run elsewhere, so this copy waits: %s", error)
+    faults.resolutely(lambda: put_back(arrival, event, ASIDE))
+    settle(arrival, site)
+    return Outcome.SNOOZED
+
+
 def keep_given_up(arrival: Arrival, site: Site) -> None:
     """Keep a message that the broker itself gave up on, under the queue where that happened."""
-    home = str(arrival.headers.get("x-first-death-queue") or arrival.queue)
-    why = arrival.headers.get("x-first-death-reason", "unknown")
+    noted = {name: text for name, text in arrival.headers.items() if isinstance(text, str)}
+    home = noted.get("x-first-death-queue") or arrival.queue
+    why = noted.get("x-first-death-reason", "unknown")
     text = f"The broker gave up on it in queue {home!r}; reason: {why}."
     letter = replace(arrival, queue=home)
     faults.resolutely(lambda: records.keep_arrival(letter, Reason.BROKER, text))
@@ -135,9 +144,7 @@ def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription
 def decode(arrival: Arrival) -> Event:
     """Read the event. Raises Undeliverable for bytes that are none."""
     settings = conf.current()
-    # A copy of ours has grown: bytes are base64, numbers stand in full, the relay's time is added.
-    ours = arrival.token or PASSED_ON in arrival.headers
-    limit = settings.max_message_bytes * (GROWTH if ours else 1)
+    limit = codecs.limit(arrival)
     if len(arrival.body) > limit:
         raise Undeliverable(
             Reason.UNDECODABLE,
@@ -148,7 +155,8 @@ def decode(arrival: Arrival) -> Event:
     if len(arrival.routing_key) > events.MAX_LENGTH:
         raise Undeliverable(Reason.UNDECODABLE, "The routing key is over 255 characters long.")
     try:
-        whole = replace(arrival, body=codecs.unpacked(arrival, limit))
+        whole = codecs.whole(arrival)
+        signing.verify(whole)
         return _decoded(whole, settings)
     except NotAccepted as error:
         raise Undeliverable(Reason.NOT_ACCEPTED, str(error)) from error
@@ -172,6 +180,14 @@ def pass_on(arrival: Arrival, event: Event) -> None:
     """
     if not presence.wanted_elsewhere(arrival):
         raise _unmatched(arrival)
+    put_back(arrival, event, PASSED_ON)
+    logger.info(
+        "Event %s on queue %r is left to a worker of another release.", event.id, arrival.queue
+    )
+
+
+def put_back(arrival: Arrival, event: Event, delay: timedelta) -> None:
+    """Put a message as it came into its queue again, due after ``delay``; a suspect stays one."""
     copy = messages.of_event(
         event,
         exchange=arrival.exchange,
@@ -179,20 +195,20 @@ def pass_on(arrival: Arrival, event: Event) -> None:
         queue=arrival.queue,
         subscription=arrival.subscription or "",
         token=arrival.token,
-        # A suspect stays one.
-        headers={PASSED_ON: 1, **({REPEAT: 1} if arrival.redelivered else {})},
-        delay=SOON,
+        headers={REWRITTEN: 1, **({REPEAT: 1} if arrival.redelivered else {})},
+        delay=delay,
     )
-    store.put([copy], using=database())
-    logger.info(
-        "Event %s on queue %r is left to a worker of another release.", event.id, arrival.queue
-    )
+    store.put([signing.signed(copy)], using=database())
 
 
 def keep(arrival: Arrival, reason: Reason, error: str) -> None:
-    """Keep a message as a dead letter; a delivery whose turn it was is dead with it."""
+    """Keep a message as a dead letter; a delivery whose turn it was is dead with it.
+
+    But not on the word of somebody who has merely seen its token.
+    """
     with transaction.atomic(using=database()):
-        delivery = ledger.bury_copy(arrival) if arrival.token else None
+        its_turn = arrival.token is not None and signing.is_trusted(arrival)
+        delivery = ledger.bury_copy(arrival) if its_turn else None
         records.keep_arrival(arrival, reason, error, delivery=delivery)
 
 
@@ -204,15 +220,17 @@ def copy_of(arrival: Arrival, event: Event, subscription: Subscription) -> Copy:
         queue=arrival.queue,
         routing_key=arrival.routing_key,
         token=arrival.token,
+        suspect=arrival.redelivered,
     )
 
 
-def forward(copies: list[Copy], arrival: Arrival, site: Site) -> list[Copy]:
+def forward(copies: list[Copy], site: Site) -> list[Copy]:
     """Where several subscriptions want one message, give those that run leased one each.
 
     A thread holds one lease, and a suspect must run alone. Returns the copies left to run here.
+    Raises ClaimHeld as ``claims.claim`` does.
     """
-    leased = [copy for copy in copies if len(copies) > 1 and _runs_leased(copy, arrival)]
+    leased = [copy for copy in copies if len(copies) > 1 and _runs_leased(copy)]
 
     def put() -> None:
         with transaction.atomic(using=database()):
@@ -229,8 +247,8 @@ def settle(arrival: Arrival, site: Site) -> None:
 
     A row that cannot go now is sent again; its copy is a duplicate, and lets the row go then.
     """
-    row = arrival.headers.get(ROW)
-    if site.kept and isinstance(row, int):
+    row = signing.row_of(arrival) if site.kept else None
+    if row is not None:
         try:
             faults.resolutely(lambda: store.received(row, arrival.queue, using=database()))
         except faults.DatabaseAway as error:
@@ -249,8 +267,8 @@ def _unmatched(arrival: Arrival) -> Undeliverable:
     )
 
 
-def _runs_leased(copy: Copy, arrival: Arrival) -> bool:
-    return arrival.redelivered or copy.subscription.effects == "external"
+def _runs_leased(copy: Copy) -> bool:
+    return copy.suspect or copy.subscription.effects == "external"
 
 
 def _with_relay_time(event: Event, arrival: Arrival) -> Event:

@@ -23,6 +23,10 @@ class DatabaseAway(ConnectionError):
     """The database is away; nothing was recorded and nothing is counted."""
 
 
+class Contended(DatabaseAway):
+    """The database is there, but conflict followed upon conflict; nothing was recorded."""
+
+
 def is_conflict(error: BaseException) -> bool:
     """Say whether two transactions got in each other's way."""
     if not isinstance(error, OperationalError):
@@ -55,7 +59,8 @@ def is_outage(error: BaseException, before: object = None) -> bool:
 def resolutely(work: Callable[[], T]) -> T:
     """Run a transaction; try again on a conflict; raise DatabaseAway where the database is away.
 
-    Any other error passes. ``work`` must leave nothing behind when it fails.
+    Raises Contended when one conflict follows upon the other. Any other error passes. ``work`` must
+    leave nothing behind when it fails.
     """
     for _ in range(TRIES):
         before = None
@@ -70,7 +75,7 @@ def resolutely(work: Callable[[], T]) -> T:
             if is_outage(error, before):
                 raise DatabaseAway(str(error)) from error
             raise
-    raise DatabaseAway(f"no way through {TRIES} conflicts: {conflict}") from conflict
+    raise Contended(f"no way through {TRIES} conflicts: {conflict}") from conflict
 
 
 def _usable() -> bool:

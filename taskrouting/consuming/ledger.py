@@ -24,9 +24,9 @@ from uuid import UUID, uuid4
 from django.db.models import F
 from django.db.models.functions import Now
 
-from taskrouting import conf
+from taskrouting import conf, masking
 from taskrouting.exceptions import LeaseLost
-from taskrouting.transport import messages, store
+from taskrouting.transport import messages, signing, store
 from taskrouting.transport.messages import REPEAT, Arrival, Message
 
 from .claims import Claim, Copy
@@ -35,15 +35,14 @@ from .models import Delivery
 
 State = Delivery.State
 
-#: Errors kept per delivery (the newest), and characters kept of each traceback.
-KEPT_ERRORS = 20
+#: Of how many attempts (the newest) the traceback is kept, and how many characters of each.
+KEPT_TRACEBACKS = 20
 KEPT_TRACEBACK = 10_000
 
 
 def lease(claim: Claim) -> Claim:
     """Commit beside the claim what will run it again if this worker falls silent."""
-    # If it ever runs, then because a worker fell silent over it: that makes it a suspect.
-    _put_copy(claim, claim.token, conf.current().lease, headers={REPEAT: claim.crashes + 1})
+    _put_copy(claim, claim.token, conf.current().lease, suspect=claim.suspect)
     return replace(claim, leased=True)
 
 
@@ -61,7 +60,11 @@ def succeed_many(claims: Sequence[Claim]) -> None:
 
 def discard(claim: Claim, reason: str) -> None:
     """Record that there was, on purpose, nothing to do."""
-    _finish(claim, state=State.DISCARDED, attempts=claim.attempt, result={"discarded": reason})
+    _finish(claim, state=State.DISCARDED, attempts=claim.attempt, result=_discarded(reason, claim))
+
+
+def _discarded(reason: str, claim: Claim) -> dict[str, str]:
+    return {"discarded": _unsaid(reason, claim)}
 
 
 def retry(claim: Claim, error: dict[str, Any], delay: timedelta) -> None:
@@ -86,10 +89,12 @@ def bury_copy(arrival: Arrival) -> int | None:
 
     ``None``: it is not its turn, or the delivery is not there any more.
     """
+    # Of us these say what the event says; what a stranger wrote there is merely not found.
+    said = [arrival.properties.get("message_id"), arrival.properties.get("app_id")]
+    event_id, source = (_clean(text) if isinstance(text, str) else "" for text in said)
     found = _deliveries().filter(
-        # Of us these say what the event says; what a stranger wrote there is merely not found.
-        event_id=_clean(str(arrival.properties.get("message_id"))),
-        source=_clean(str(arrival.properties.get("app_id"))),
+        event_id=event_id,
+        source=source,
         subscription=_clean(str(arrival.subscription)),
         token=arrival.token,
     )
@@ -102,7 +107,12 @@ def postpone_new(copy: Copy, worker: str) -> None:
     """Let another thread run ``copy``: claim it and put an addressed copy that is due at once."""
     claimed = claim_copy(copy, worker)
     if claimed is not None:
-        _postpone(claimed, timedelta(0))
+        _postpone(claimed, timedelta(0), suspect=claimed.suspect)
+
+
+def put_aside(claim: Claim, delay: timedelta) -> None:
+    """Put a copy of a suspect due after ``delay``: it cannot run alone here and now."""
+    _postpone(claim, delay, suspect=True)
 
 
 def redrive(delivery: Delivery, message: Message) -> bool:
@@ -116,12 +126,16 @@ def redrive(delivery: Delivery, message: Message) -> bool:
         state=State.PENDING, token=token, attempts=0, crashes=0, finished_at=None, result=None
     )
     if revived:
-        store.put([replace(message, token=token)], using=conf.current().database)
+        copy = signing.signed(replace(message, token=token))
+        store.put([copy], using=conf.current().database)
     return bool(revived)
 
 
 def excuse(tokens: Sequence[UUID]) -> None:
-    """Say of what runs in a worker that must leave: if it is cut off, that is no crash."""
+    """Say of what runs in a worker that must leave: if it is cut off, that is no crash.
+
+    The tokens hold: what still finishes is recorded.
+    """
     _deliveries().filter(token__in=tokens, state=State.RUNNING).update(state=State.PENDING)
 
 
@@ -129,6 +143,13 @@ def interrupt(tokens: Sequence[UUID]) -> None:
     """Let others run at once what this worker stops in the middle of; it is no crash."""
     excuse(tokens)
     store.renew(tokens, timedelta(0), using=conf.current().database)
+
+
+def acquit(claim: Claim) -> None:
+    """Take back the crash that was counted when others took over: this worker is alive."""
+    if claim.suspect:
+        found = _deliveries().filter(pk=claim.delivery, crashes__gt=claim.crashes)
+        found.update(crashes=F("crashes") - 1)
 
 
 def give_up(delivery: int, reason: str) -> None:
@@ -158,9 +179,14 @@ def described(error: BaseException, claim: Claim, started: datetime, worker: str
         "duration": (datetime.now(UTC) - started).total_seconds(),
         "worker": worker,
         "exception": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": _clean(_said(error))[:1000],
-        "traceback": _clean(text)[-KEPT_TRACEBACK:],
+        "message": _clean(_unsaid(_said(error), claim))[:1000],
+        "traceback": _clean(_unsaid(text, claim))[-KEPT_TRACEBACK:],
     }
+
+
+def _unsaid(text: str, claim: Claim) -> str:
+    """Take out of a text what the event holds that is sensitive."""
+    return masking.without_values(text, claim.event.data)
 
 
 def _said(error: BaseException) -> str:
@@ -172,41 +198,40 @@ def _said(error: BaseException) -> str:
 
 
 def _finish(claim: Claim, **values: Any) -> None:
-    """Write the outcome, fenced by the token, and drop the lease.
+    """Write the outcome and drop the lease. Raises LeaseLost as ``_write`` does."""
+    _write(claim, token=None, finished_at=Now(), **values)
+    _drop_lease(claim)
+
+
+def _postpone(claim: Claim, delay: timedelta, *, suspect: bool = False, **values: Any) -> None:
+    """Write PENDING with a new token, and the copy that carries it.
+
+    Raises LeaseLost as ``_write`` does.
+    """
+    token = uuid4()
+    _write(claim, token=token, state=State.PENDING, **values)
+    _drop_lease(claim)
+    _put_copy(claim, token, delay, suspect=suspect)
+
+
+def _write(claim: Claim, **values: Any) -> None:
+    """Change the row, fenced by the token.
 
     Raises LeaseLost when another worker has taken the delivery over; nothing is written then.
     """
-    written = (
-        _deliveries()
-        .filter(pk=claim.delivery, token=claim.token)
-        .update(token=None, finished_at=Now(), **values)
-    )
-    if not written:
+    if not _deliveries().filter(pk=claim.delivery, token=claim.token).update(**values):
         raise LeaseLost(
             f"Delivery {claim.delivery} of {claim.event.id} to {claim.subscription.name!r} was "
             "taken over while it ran here (this worker was silent for longer than LEASE, or the "
             "handler ran longer than its timeout); its outcome here is not recorded."
         )
-    _drop_lease(claim)
 
 
-def _postpone(claim: Claim, delay: timedelta, **values: Any) -> None:
-    """Write PENDING with a new token, and the copy that carries it."""
-    token = uuid4()
-    written = (
-        _deliveries()
-        .filter(pk=claim.delivery, token=claim.token)
-        .update(token=token, state=State.PENDING, **values)
-    )
-    if not written:
-        raise LeaseLost(f"Delivery {claim.delivery} was taken over; nothing is recorded.")
-    _drop_lease(claim)
-    _put_copy(claim, token, delay)
-
-
-def _put_copy(claim: Claim, token: UUID, delay: timedelta, **more: Any) -> None:
+def _put_copy(claim: Claim, token: UUID, delay: timedelta, *, suspect: bool) -> None:
     """Put a copy addressed to the claim's subscription into the store."""
-    copy = replace(message_of(claim), token=token, delay=delay, **more)
+    headers = {REPEAT: 1} if suspect else {}
+    copy = replace(message_of(claim), token=token, delay=delay, headers=headers)
+    copy = signing.signed(copy)
     store.put([copy], using=conf.current().database)
 
 
@@ -216,8 +241,10 @@ def _drop_lease(claim: Claim) -> None:
 
 
 def _errors(claim: Claim, error: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Append ``error`` to the claim's errors, keeping the newest."""
-    return [*claim.errors, *([error] if error else [])][-KEPT_ERRORS:]
+    """Append ``error`` to the claim's errors; old ones lose their traceback, which is long."""
+    errors = [*claim.errors, *([error] if error else [])]
+    old = [{**each, "traceback": ""} for each in errors[:-KEPT_TRACEBACKS]]
+    return [*old, *errors[-KEPT_TRACEBACKS:]]
 
 
 def _clean(text: str) -> str:

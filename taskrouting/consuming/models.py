@@ -31,6 +31,7 @@ class Delivery(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     crashes = models.PositiveIntegerField(_("crashes"), default=0)
+    suspect = models.BooleanField(_("suspect"), default=False)
     errors = models.JSONField(_("errors"), default=list)
     result = models.JSONField(_("result"), null=True)
     token = models.UUIDField(_("token"), null=True)

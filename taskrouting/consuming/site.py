@@ -35,6 +35,9 @@ class Site:
     #: ``OUTBOX_KEEP`` is ``"until_received"``: a row waits for us to say that we have it.
     kept: bool = False
 
+    #: Held by the one suspect that runs in this process.
+    suspect_runs: threading.Lock = field(default_factory=threading.Lock)
+
     #: Set when the worker must leave, whatever still waits for the database.
     leaving: threading.Event = field(default_factory=threading.Event)
 

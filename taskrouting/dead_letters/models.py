@@ -14,7 +14,7 @@ class DeadLetter(models.Model):
         """Why it is here."""
 
         UNDECODABLE = "undecodable", _("bytes that are no event")
-        NOT_ACCEPTED = "not_accepted", _("content type not accepted")
+        NOT_ACCEPTED = "not_accepted", _("content type or signature not accepted")
         UNMATCHED = "unmatched", _("no subscription of the queue wants it")
         UNROUTABLE = "unroutable", _("no queue wants it")
         REFUSED = "refused", _("refused by the broker")

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from taskrouting import conf, json_text, signals
+from taskrouting import conf, json_text, masking, signals
 from taskrouting.transport.messages import Arrival, Message
 
 from .models import DeadLetter
@@ -27,19 +27,18 @@ def keep_arrival(
 
     ``delivery`` is the number of the ledger's row whose turn it was.
     """
-    properties = _plain(arrival.properties)
     _keep(
         reason,
         error,
         queue=arrival.queue,
         subscription=arrival.subscription or "",
-        event_id=str(properties.get("message_id") or ""),
-        source=str(properties.get("app_id") or ""),
+        event_id=_text(arrival.properties.get("message_id")),
+        source=_text(arrival.properties.get("app_id")),
         routing_key=arrival.routing_key,
         exchange=arrival.exchange,
         body=arrival.body,
         headers=_plain(arrival.headers),
-        properties=properties,
+        properties=_plain(arrival.properties),
         content_type=arrival.content_type or "",
         content_encoding=arrival.content_encoding or "",
         mark="",
@@ -108,7 +107,7 @@ def _keep(reason: DeadLetter.Reason, error: str, *, mark: str, **values: Any) ->
         values[name] = _clean(values[name])[:SHORT]
     letter = DeadLetter(
         reason=reason,
-        error=_clean(error)[:LONGEST_ERROR],
+        error=_clean(masking.hidden_in_text(error))[:LONGEST_ERROR],
         fingerprint=hashlib.sha256(mark.encode("utf-8", "replace")).hexdigest() if mark else None,
         **values,
     )
@@ -126,6 +125,11 @@ def _keep(reason: DeadLetter.Reason, error: str, *, mark: str, **values: Any) ->
 def _clean(text: str) -> str:
     """Make any text fit for a text column: PostgreSQL takes no NUL and no lone surrogate."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _text(value: object) -> str:
+    """Take a property that is text; of anything else the column would be no identity."""
+    return value if isinstance(value, str) else ""
 
 
 def _plain(value: Any, levels: int = json_text.MAX_DEPTH) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from taskrouting import signals
+from taskrouting import masking, signals
 from taskrouting.events import Event
 
 logger = logging.getLogger("taskrouting")
@@ -43,8 +43,12 @@ def _finished(
         attempt,
         outcome,
         duration.total_seconds(),
-        f": {type(error).__name__}: {error}" if error and outcome not in QUIET else "",
+        _why(event, error) if error and outcome not in QUIET else "",
     )
+
+
+def _why(event: Event, error: BaseException) -> str:
+    return masking.without_values(f": {type(error).__name__}: {error}", event.data)
 
 
 @receiver(signals.dead_letter_kept)

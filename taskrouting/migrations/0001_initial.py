@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("undecodable", "bytes that are no event"),
-                            ("not_accepted", "content type not accepted"),
+                            ("not_accepted", "content type or signature not accepted"),
                             ("unmatched", "no subscription of the queue wants it"),
                             ("unroutable", "no queue wants it"),
                             ("refused", "refused by the broker"),
@@ -277,6 +277,7 @@ class Migration(migrations.Migration):
                 ),
                 ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),
                 ("crashes", models.PositiveIntegerField(default=0, verbose_name="crashes")),
+                ("suspect", models.BooleanField(default=False, verbose_name="suspect")),
                 ("errors", models.JSONField(default=list, verbose_name="errors")),
                 ("result", models.JSONField(null=True, verbose_name="result")),
                 ("token", models.UUIDField(null=True, verbose_name="token")),

@@ -21,7 +21,7 @@ from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.durations import Duration, as_duration
 from taskrouting.events import Event
 from taskrouting.exceptions import ConfigurationError, InvalidEventData
-from taskrouting.transport import broker, messages, routes, store
+from taskrouting.transport import broker, messages, routes, signing, store
 from taskrouting.transport.messages import Message
 from taskrouting.transport.models import Message as MessageRow
 
@@ -157,7 +157,7 @@ def _message(event: Event, draft: Draft) -> Message:
             f"The event {event.type!r} is {len(message.body)} bytes on the wire; MAX_MESSAGE_BYTES "
             f"allows {settings.max_message_bytes}. Publish a reference to the data instead."
         )
-    return message
+    return signing.signed(message)
 
 
 def _routed(message: Message, alias: str) -> list[Message]:

@@ -32,7 +32,7 @@ from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.exceptions import BrokerUnavailable
 from taskrouting.routing import topology
 from taskrouting.transport import broker as brokers
-from taskrouting.transport import routes, sending, store, wakeup
+from taskrouting.transport import routes, sending, signing, store, wakeup
 from taskrouting.transport.messages import OUTBOX, REPEAT, ROW
 from taskrouting.transport.outage import Outage
 from taskrouting.transport.sending import Fate, Refusal, Sender
@@ -224,7 +224,8 @@ def _keep_refused(row: Claimed, reason: str) -> None:
 def _marked(row: Claimed) -> Claimed:
     """Name the row that waits for its reception; what was sent before is a repeat, so a suspect."""
     repeat = {REPEAT: row.deliveries - 1} if row.deliveries > 1 else {}
-    headers = {**row.message.headers, ROW: row.id, **repeat}
+    name = signing.name_of_row(row.id, row.message)
+    headers = {**row.message.headers, ROW: name, **repeat}
     return replace(row, message=replace(row.message, headers=headers))
 
 

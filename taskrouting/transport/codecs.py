@@ -11,15 +11,16 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kombu import compression, message, serialization
 from kombu.exceptions import DecodeError, SerializerNotInstalled
 
-from taskrouting import json_text
+from taskrouting import conf, json_text
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 
-from .messages import COMPRESSION, Arrival
+from .messages import COMPRESSION, REWRITTEN, Arrival
 
 #: Content types whose decoder runs whatever code the sender wrote into the message.
 RUNS_CODE = {"application/x-python-serialize"}
@@ -38,6 +39,10 @@ STREAMS: Mapping[str, Callable[[], Any]] = {
     "application/x-lzma": lambda: lzma.LZMADecompressor(memlimit=LZMA_MEMORY),
 }
 
+#: How many times as large as MAX_MESSAGE_BYTES a copy may be that we made ourselves: bytes have
+#: become base64, numbers stand in full, the relay's time is added.
+GROWTH = 8
+
 #: What they raise over bytes that are not theirs.
 BROKEN_STREAM = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
 
@@ -55,26 +60,37 @@ class Packed(message.Message):  # type: ignore[misc]  # kombu is untyped
         self.headers = headers
 
 
-def unpacked(arrival: Arrival, limit: int) -> bytes:
-    """Return the body as it was before its sender compressed it, if that is within ``limit`` bytes.
+def limit(arrival: Arrival) -> int:
+    """Return how many bytes a body may have, before it is unpacked and after."""
+    ours = arrival.token is not None or REWRITTEN in arrival.headers
+    return conf.current().max_message_bytes * (GROWTH if ours else 1)
+
+
+def whole(arrival: Arrival) -> Arrival:
+    """Return ``arrival`` with its body unpacked. Raises what ``unpacked`` does."""
+    name = arrival.headers.get(COMPRESSION)
+    return replace(arrival, body=unpacked(arrival.body, name, limit(arrival)))
+
+
+def unpacked(packed: bytes, name: Any, most: int) -> bytes:
+    """Return a body as it was before it was compressed with what its header names, if anything.
 
     Raises NotAccepted for a compression we do not know, InvalidEnvelope for broken bytes and for
-    what would be larger; no more than the limit is ever unpacked.
+    what would have more than ``most`` bytes; no more than that is ever unpacked.
     """
-    name = arrival.headers.get(COMPRESSION)
     if not name:
-        return arrival.body
+        return packed
     stream = _stream(name)
     if stream is None:
         raise NotAccepted(f"The message is compressed with {json_text.shown(name)}; we read gzip, "
                           "bzip2 and lzma.")  # fmt: skip
     try:
-        body: bytes = stream.decompress(arrival.body, limit + 1)
+        body: bytes = stream.decompress(packed, most + 1)
     except BROKEN_STREAM as error:
         raise InvalidEnvelope(f"The body is not {name}: {error}.") from error
-    if len(body) > limit:
+    if len(body) > most:
         raise InvalidEnvelope(
-            f"The body, {len(arrival.body)} bytes of {name}, has more than {limit} bytes when it "
+            f"The body, {len(packed)} bytes of {name}, has more than {most} bytes when it "
             "is unpacked; MAX_MESSAGE_BYTES allows no more."
         )
     if not stream.eof or stream.unused_data:

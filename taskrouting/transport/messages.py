@@ -26,15 +26,18 @@ EXCHANGE = "x-taskrouting-exchange"
 RELAYED_AT = "x-taskrouting-relayed-at"
 REPEAT = "x-taskrouting-repeat"
 
-#: Left by one worker to another: written anew, though it may be addressed to nobody.
-PASSED_ON = "x-taskrouting-passed-on"
+#: A worker has written the message anew, and put it back into its queue.
+REWRITTEN = "x-taskrouting-rewritten"
 
 #: Kombu's header for how a body is compressed.
 COMPRESSION = "compression"
 
 #: The row that is kept until the message has been received.
 ROW = "x-taskrouting-row"
-OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, PASSED_ON, ROW)
+
+#: What ``signing`` writes about all of this.
+SIGNATURE = "x-taskrouting-signature"
+OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, REWRITTEN, ROW, SIGNATURE)
 
 
 #: Bytes in the longest text that AMQP takes as a property.

@@ -88,7 +88,8 @@ def test_a_stop_under_load_costs_nothing(installation: Installation, tmp_path: P
 
 
 def test_a_stop_past_the_grace_charges_nobody(installation: Installation, tmp_path: Path) -> None:
-    """Handlers of both kinds are cut off: exit 0, and the next worker runs them as if new."""
+    """Handlers of both kinds are cut off: exit 0, and the next worker runs them at once, as new."""
+    installation.configure(LEASE=3600)
     log, until = tmp_path / "calls", tmp_path / "until"
     with workers.worker(installation, tmp_path, "--grace", "0.5") as worker:
         ready(installation, worker)

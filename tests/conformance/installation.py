@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -144,14 +144,19 @@ class Installation:
     def queues(self, wanted: Mapping[str, Sequence[str]], **tuning: Any) -> list[str]:
         """Subscribe several queues, by name; return their full names."""
         bound = {f"{self.prefix}_{name}": tuple(patterns) for name, patterns in wanted.items()}
-        self._queues.update(bound)
-        tuned = {**self.place.tuning, **tuning}
-        if tuned:
-            known = self._settings.get("QUEUES", {})
-            self.configure(QUEUES={**known, **dict.fromkeys(bound, tuned)})
+        self.adopt(bound, **tuning)
         for name, patterns in bound.items():
             registry.add(Subscription(name=name, patterns=patterns, queue=name, handler=unhandled))
         return list(bound)
+
+    def adopt(self, queues: Iterable[str], **tuning: Any) -> None:
+        """Tune queues as the place wants them, and delete them in the end."""
+        names = list(queues)
+        self._queues.update(names)
+        tuned = {**self.place.tuning, **tuning}
+        if tuned:
+            known = self._settings.get("QUEUES", {})
+            self.configure(QUEUES={**known, **dict.fromkeys(names, tuned)})
 
     def publish(self, routing_key: str, data: Any = None, **more: Any) -> Event:
         """Publish on the store's database."""

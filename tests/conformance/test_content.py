@@ -11,7 +11,8 @@ from kombu import Producer
 from taskrouting.consuming import delivery
 from taskrouting.events import Event
 from taskrouting.models import DeadLetter
-from taskrouting.transport.messages import Arrival
+from taskrouting.transport import store
+from taskrouting.transport.messages import Arrival, Message
 from tests.conformance.installation import Installation, identities
 from tests.conformance.places import QUORUM, SQS
 
@@ -157,6 +158,26 @@ def test_a_compressed_message_survives_being_handed_back(installation: Installat
         again = taker.take_and_acknowledge()[0]
 
     assert event_of(again) == event
+
+
+def test_what_is_packed_already_is_not_packed_twice(installation: Installation) -> None:
+    """A dead letter that came packed is redriven packed, whatever ``COMPRESSION`` says."""
+    installation.configure(COMPRESSION="lzma")
+    queue = installation.queue("video.#")
+    installation.declare()
+    packed = Message(
+        queue=queue,
+        body=zlib.compress(b'{"title": "Bunny"}'),
+        routing_key="video.upload",
+        headers={"compression": "application/x-gzip"},
+        content_type="application/json",
+    )
+    store.put([packed], using=installation.alias)
+    installation.relay()
+
+    arrival = received(installation, queue)[0]
+    assert arrival.body == packed.body
+    assert event_of(arrival).data == {"title": "Bunny"}
 
 
 def put(installation: Installation, queue: str, body: bytes, **headers: Any) -> None:

@@ -37,6 +37,12 @@ def deliver_many(arrival: Arrival) -> None:
     _watch(arrival, lambda here: batches.deliver([arrival], here))
 
 
+def give_up(arrival: Arrival) -> None:
+    """Take a message that the broker has given up on; it is kept, with the same promise."""
+    _watch(arrival, lambda here: delivery.keep_given_up(arrival, here))
+    assert DeadLetter.objects.get().reason == "broker"
+
+
 def _watch(arrival: Arrival, run: Callable[[Site], object]) -> None:
     Delivery.objects.all().delete()  # nothing is a duplicate
     DeadLetter.objects.all().delete()
@@ -44,7 +50,7 @@ def _watch(arrival: Arrival, run: Callable[[Site], object]) -> None:
     handled.clear()
     acknowledged: list[Arrival] = []
 
-    run(Site(worker="door", acknowledge=acknowledged.append))
+    run(Site(worker="door", acknowledge=acknowledged.append, kept=True))
 
     assert acknowledged == [arrival], f"settled {len(acknowledged)} times"
     letter = DeadLetter.objects.first()

@@ -1,4 +1,4 @@
-"""Who may see which page of the admin, and is everything on it?"""
+"""Is everything on the pages of the admin? Who may see them is asked in test_admin_walk.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from django.test import override_settings
 
 from taskrouting import publish
 from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
-from tests.integration import admin_site
-from tests.integration.admin_site import TABLES, page
+from tests.integration import admin_site, admin_walk
+from tests.integration.admin_site import page
 
 pytestmark = pytest.mark.django_db
 
@@ -26,46 +26,11 @@ def viewer(client):
     return client
 
 
-def addresses(rows) -> list[str]:
-    """Every page of ours that can be asked for."""
-    of_rows = [page(row, name) for row in rows for name in ("change", "history", "delete")]
-    of_tables = [page(table, name) for table in TABLES for name in ("changelist", "add")]
-    return [*of_tables, *of_rows, f"{page(AuditLog, 'event')}?id=e-1&source=tests"]
-
-
-def test_strangers_are_sent_to_the_login(rows, client):
-    """No page of ours shows anything to somebody who is not logged in."""
-    for address in addresses(rows):
-        for response in (client.get(address), client.post(address)):
-            assert response.status_code == 302, address
-            assert "/login/" in response["Location"], address
-
-
-def test_staff_without_our_permissions_see_nothing(rows, client):
-    """To be staff is not the right to see events, not even that there are tables of them."""
-    client.force_login(admin_site.staff("sam"))
-
-    for address in addresses(rows):
-        assert client.get(address).status_code == 403, address
-    assert "Event routing" not in client.get("/admin/").content.decode()
-
-
-def test_who_may_view_sees_every_page_and_can_change_nothing(rows, viewer):
-    """Lists and rows are shown; adding, changing and deleting are refused."""
-    shut = [page(table, "add") for table in TABLES] + [page(row, "delete") for row in rows]
-
-    for address in addresses(rows):
-        expected = 403 if address in shut else 200
-        assert viewer.get(address, follow=True).status_code == expected, address
-    for row in rows:
-        assert viewer.post(page(row, "change"), {"queue": "changed"}).status_code == 403
-
-
 def test_no_page_needs_a_loose_content_security_policy(rows, viewer):
     """No inline script, no inline style, no event attribute on any page of ours."""
-    for address in addresses(rows):
-        html = viewer.get(address, follow=True).content.decode()
-        assert admin_site.Forbidden(html).found == [], address
+    for each in admin_walk.pages({type(row): row for row in rows}):
+        html = viewer.get(each.address, follow=True).content.decode()
+        assert admin_site.Forbidden(html).found == [], each
 
 
 def test_what_events_hold_is_never_markup(viewer):

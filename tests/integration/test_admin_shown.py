@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.test import override_settings
 
+from taskrouting import masking
 from taskrouting.admin import shown
 
 
@@ -47,7 +48,7 @@ def test_sensitive_values_are_hidden_at_every_depth():
         "passwords": "kept",
     }
 
-    hidden = shown.hidden(value)
+    hidden = masking.hidden(value)
 
     assert "geheim" not in json.dumps(hidden)
     assert hidden["users"][0]["name"] == "ana"
@@ -58,7 +59,7 @@ def test_sensitive_values_are_hidden_at_every_depth():
 def test_the_settings_say_what_is_sensitive():
     """``SENSITIVE`` is the one list of names."""
     with override_settings(TASKROUTING={"SENSITIVE": ["pin"]}):
-        assert shown.hidden({"pin": 1, "password": 2}) == {"pin": shown.HIDDEN, "password": 2}
+        assert masking.hidden({"pin": 1, "password": 2}) == {"pin": masking.HIDDEN, "password": 2}
     with override_settings(TASKROUTING={"SENSITIVE": []}):
         assert "geheim" in shown.body(b'{"password": "geheim", broken')
 

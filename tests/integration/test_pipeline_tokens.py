@@ -1,8 +1,7 @@
-"""Which copy of an event may run? Duplicates, leases, crashes and spent tokens."""
+"""Which copy of an event may run? Duplicates, leases and spent tokens."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,8 +12,7 @@ from taskrouting import (
 )
 from taskrouting.consuming import delivery
 from taskrouting.consuming.judging import Outcome
-from taskrouting.models import DeadLetter, Delivery, Message
-from taskrouting.transport import receiving, store
+from taskrouting.models import Delivery, Message
 from tests.integration.copies import arrival, site
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("subscriptions")]
@@ -64,34 +62,6 @@ def test_an_external_handler_runs_under_a_lease_without_our_transaction():
     assert not Message.objects.exists()
     assert not here.leases.tokens()
     assert Delivery.objects.get().token is None
-
-
-@pytest.mark.parametrize("effects", ["database", "external"])
-def test_a_lapsed_lease_is_a_crash_and_five_are_dead(subscriptions, effects):
-    """A delivery that takes its worker down again and again ends as a dead letter."""
-
-    class Killed(BaseException):
-        """The process dies: nothing of ours runs after it."""
-
-    @subscribe("video.#", queue="video_queue", name="poison", effects=effects)
-    def poison(event):
-        raise Killed
-
-    here, _ = site()
-    copy = arrival(b"{}", redelivered=True)
-    for crash in range(6):
-        assert Delivery.objects.filter(crashes=max(crash - 1, 0)).count() == bool(crash)
-        try:
-            result = delivery.deliver(copy, here)
-        except Killed:
-            store.hasten(using="default")
-            (row,) = store.claim("video_queue", 10, timedelta(minutes=1), using="default")
-            store.settle([row], using="default")
-            copy = receiving.arrival_of(row, "video_queue")
-
-    assert result == [Outcome.DEAD]
-    assert Delivery.objects.get().crashes == 5
-    assert DeadLetter.objects.get().reason == "crashed"
 
 
 def test_a_worker_that_lost_its_token_records_nothing():

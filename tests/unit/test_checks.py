@@ -80,6 +80,7 @@ def test_settings_that_cannot_be_read_are_one_message(configure, value, text):
         ({"SOURCE": "a\x00"}, "E016", "cannot be the source of an event: "),
         ({"AUDIT": {"exclude": ["a" * 256]}}, "E011", "TASKROUTING['AUDIT']['exclude']: The pat"),
         ({"LEASE": 2, "DATABASE": "other"}, "W005", "'LEASE'] is 2 seconds; a worker that is"),
+        ({"SIGNING_KEYS": ["k" * 40], "UNSIGNED": "accept"}, "W014", "'UNSIGNED'] is 'accept', so"),
         ({"ACCEPT": ["json", "yaml"]}, "W013", "names 'yaml', which is read hundreds of times"),
         ({"ACCEPT": ["json", "pickle"]}, "W006", "names 'pickle': whoever can write to a queue"),
         ({"AUDIT": {"exclude": ["vid*"]}}, "W007", "'vid*' holds the word 'vid*', in which"),

@@ -26,7 +26,7 @@ packings = pytest.mark.parametrize("name", PACK)
 
 def unpacked(body: bytes, compression: Any) -> bytes:
     """Unpack a body that its header calls compressed."""
-    return codecs.unpacked(arrival(body, headers={"compression": compression}), LIMIT)
+    return codecs.unpacked(body, compression, LIMIT)
 
 
 @packings

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import re
 from datetime import timedelta
+from pprint import pformat
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.views.debug import ExceptionReporter
 
 from taskrouting import conf
-from taskrouting.exceptions import ConfigurationError, TaskroutingError
+from taskrouting.exceptions import ConfigurationError, NotAccepted, TaskroutingError
+from taskrouting.transport import signing
+from tests.integration.copies import arrival
 
 #: Every key, away from its default, and what it is read as.
 WRITTEN = {
@@ -30,6 +34,8 @@ WRITTEN = {
     "UNROUTED": "ignore",
     "MAX_MESSAGE_BYTES": 4,
     "SENSITIVE": ["password", "iban"],
+    "SIGNING_KEYS": ["k" * 32, b"l" * 32],
+    "UNSIGNED": "accept",
     "TRANSPORT_OPTIONS": {"visibility_timeout": 9},
     "ACCEPT": ["json", "yaml"],
     "COMPRESSION": "gzip",
@@ -54,6 +60,8 @@ READ = conf.Settings(
     unrouted="ignore",
     max_message_bytes=4,
     sensitive=("password", "iban"),
+    signing_keys=(conf.Secret(b"k" * 32), conf.Secret(b"l" * 32)),
+    unsigned="accept",
     transport_options={"visibility_timeout": 9},
     accept=("json", "yaml"),
     compression="gzip",
@@ -100,6 +108,7 @@ def test_every_key_can_be_set():
         ({"OUTBOX_KEEP": "forever"}, "must be None or 'until_confirmed' or 'until_received'."),
         ({"UNROUTED": "drop"}, "['UNROUTED'] is 'drop'; it must be 'record' or 'ignore'."),
         ({"UNROUTED": None}, "['UNROUTED'] is None; it must be 'record' or 'ignore'."),
+        ({"UNSIGNED": True}, "['UNSIGNED'] is True; it must be 'refuse' or 'accept'."),
         ({"TRANSPORT_OPTIONS": []}, "['TRANSPORT_OPTIONS'] is []; it must be a dict."),
         ({"COMPRESSION": ""}, "['COMPRESSION'] is ''; it must be a string that is not empty."),
         ({"QUEUES": ["q"]}, "['QUEUES'] is ['q']; it must be a dict of queue names."),
@@ -182,3 +191,52 @@ def test_what_the_user_wrote_can_change_without_effect():
     assert found.transport_options == {"a": 1}
     assert found.sensitive == ("password",)
     assert list(found.queues) == ["q"]
+
+
+KEY = "correct horse battery staple, thrice"
+
+
+def test_nothing_shows_a_key():
+    """Not the settings, and not the key: printed, formatted, or among other things."""
+    found = conf.load({"SIGNING_KEYS": [KEY]})
+    key = found.signing_keys[0]
+
+    for text in (repr(found), str(key), repr(key), f"{key} {[key]}", pformat(found)):
+        assert "horse" not in text
+    assert bytes(key) == KEY.encode()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (KEY, "TASKROUTING['SIGNING_KEYS'] is a str; it must be a list of keys."),
+        (KEY.encode(), "TASKROUTING['SIGNING_KEYS'] is a bytes; it must be a list of keys."),
+        ({KEY: 1}, "TASKROUTING['SIGNING_KEYS'] is a dict; it must be a list of keys."),
+        ([KEY, [KEY]], "TASKROUTING['SIGNING_KEYS'][1] is a list; a key is text or bytes."),
+        ([KEY, KEY[:31]], "TASKROUTING['SIGNING_KEYS'][1] has 31 bytes; a key needs 32."),
+        ([KEY, ""], "TASKROUTING['SIGNING_KEYS'][1] has 0 bytes; a key needs 32."),
+    ],
+)
+def test_a_bad_key_is_named_and_not_shown(settings, keys, message):
+    """The message says which key and why; the error page that Django mails shows none either."""
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as raised:
+        conf.load({"SIGNING_KEYS": keys})
+
+    assert "horse" not in str(raised.value)
+    settings.DEBUG = False
+    report = ExceptionReporter(None, raised.type, raised.value, raised.tb.tb_next)
+    assert "taskrouting/conf.py" in report.get_traceback_html()
+    assert "horse" not in report.get_traceback_html() + report.get_traceback_text()
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_the_error_page_of_what_is_refused_shows_no_key(settings, debug):
+    """Not even the one that Django shows to developers, with every value of every frame."""
+    settings.DEBUG = debug
+    settings.TASKROUTING = {"SIGNING_KEYS": [KEY]}
+    with pytest.raises(NotAccepted) as raised:
+        signing.verify(arrival(b"{}", headers={"x-taskrouting-signature": "no"}))
+
+    html = ExceptionReporter(None, raised.type, raised.value, raised.tb.tb_next)
+    assert "settings" in html.get_traceback_html()
+    assert "horse" not in html.get_traceback_html()

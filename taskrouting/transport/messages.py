@@ -26,6 +26,9 @@ EXCHANGE = "x-taskrouting-exchange"
 RELAYED_AT = "x-taskrouting-relayed-at"
 REPEAT = "x-taskrouting-repeat"
 
+#: A worker has written the message anew, and put it back into its queue.
+REWRITTEN = "x-taskrouting-rewritten"
+
 #: Kombu's header for how a body is compressed.
 COMPRESSION = "compression"
 
@@ -34,7 +37,7 @@ ROW = "x-taskrouting-row"
 
 #: What ``signing`` writes about all of this.
 SIGNATURE = "x-taskrouting-signature"
-OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, ROW, SIGNATURE)
+OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, REWRITTEN, ROW, SIGNATURE)
 
 
 #: Bytes in the longest text that AMQP takes as a property.

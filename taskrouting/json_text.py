@@ -95,9 +95,10 @@ def weighs_more(value: Any, most: int) -> bool:
 
 def is_deeper(value: Any, levels: int = MAX_DEPTH) -> bool:
     """Tell whether ``value`` is nested deeper than ``levels``, however deep that is."""
-    parts = [value]
-    for _ in range(levels + 1):
+    parts, depth = [value], 0
+    while parts and depth <= levels:
         parts = [inner for part in parts for inner in _inside(part)]
+        depth += 1
     return bool(parts)
 
 

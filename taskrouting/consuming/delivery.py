@@ -30,7 +30,7 @@ from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 from taskrouting.routing.subscriptions import Subscription, registry
 from taskrouting.transport import codecs, messages, signing, store
-from taskrouting.transport.messages import RELAYED_AT, REPEAT, Arrival
+from taskrouting.transport.messages import RELAYED_AT, REPEAT, REWRITTEN, Arrival
 
 from . import faults, ledger, presence
 from .attempts import ASIDE, Attempt
@@ -195,7 +195,11 @@ def put_back(
         queue=arrival.queue,
         subscription=arrival.subscription or "",
         token=arrival.token,
+<<<<<<< HEAD
         headers={**repeat, **(headers or {})},
+=======
+        headers={REWRITTEN: 1, **({REPEAT: 1} if arrival.redelivered else {})},
+>>>>>>> main
         delay=delay,
     )
     store.put([signing.signed(copy)], using=database())

@@ -181,7 +181,7 @@ class Worker:
 
     def _take(self, arrival: Arrival) -> None:
         """Hand one message to the pool, or collect it for its batch."""
-        if self._stop.is_set() and arrival.generation:
+        if self._stop.is_set():
             return  # it came at the last moment, and goes back unsettled
         if arrival.queue in self._collector.batches:
             self._collector.add(arrival)

@@ -20,7 +20,7 @@ from kombu.exceptions import DecodeError, SerializerNotInstalled
 from taskrouting import conf, json_text
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
 
-from .messages import COMPRESSION, Arrival
+from .messages import COMPRESSION, REWRITTEN, Arrival
 
 #: Content types whose decoder runs whatever code the sender wrote into the message.
 RUNS_CODE = {"application/x-python-serialize"}
@@ -62,7 +62,8 @@ class Packed(message.Message):  # type: ignore[misc]  # kombu is untyped
 
 def limit(arrival: Arrival) -> int:
     """Return how many bytes a body may have, before it is unpacked and after."""
-    return conf.current().max_message_bytes * (GROWTH if arrival.token else 1)
+    ours = arrival.token is not None or REWRITTEN in arrival.headers
+    return conf.current().max_message_bytes * (GROWTH if ours else 1)
 
 
 def whole(arrival: Arrival) -> Arrival:

@@ -29,6 +29,9 @@ REPEAT = "x-taskrouting-repeat"
 #: How often the broker has given up on it and we have put it back.
 RETURNS = "x-taskrouting-returns"
 
+#: A worker has written the message anew, and put it back into its queue.
+REWRITTEN = "x-taskrouting-rewritten"
+
 #: Kombu's header for how a body is compressed.
 COMPRESSION = "compression"
 
@@ -37,7 +40,10 @@ ROW = "x-taskrouting-row"
 
 #: What ``signing`` writes about all of this.
 SIGNATURE = "x-taskrouting-signature"
-OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, RETURNS, ROW, SIGNATURE)
+OURS = (
+    SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, RETURNS, REWRITTEN, ROW,
+    SIGNATURE,
+)  # fmt: skip
 
 
 #: Bytes in the longest text that AMQP takes as a property.

@@ -48,19 +48,20 @@ def test_a_batch_that_cannot_be_stopped_is_taken_apart():
 
     stuck = threading.Thread(target=deliver)
     stuck.start()
-    wait_until(lambda: reasons, timeout=PATIENCE, message="the batch to be given up")
+    try:
+        wait_until(lambda: reasons, timeout=PATIENCE, message="the batch to be given up")
+        rows, settled = list(Delivery.objects.all()), list(acknowledged)
+    finally:
+        theirs.send(b"!")
+        stuck.join(PATIENCE)
+        ours.close()
+        theirs.close()
 
-    rows = Delivery.objects.all()
     assert {row.event_id for row in rows} == {event.id for event in events}
     assert {(row.state, row.attempts, row.crashes) for row in rows} == {("pending", 0, 0)}
     copies = Message.objects.filter(subscription="stuck")
     assert {copy.token for copy in copies} == {row.token for row in rows}
-    assert acknowledged == []
-
-    theirs.send(b"!")
-    stuck.join(PATIENCE)
+    assert settled == []
     assert not stuck.is_alive()
     assert not Group.objects.exists()
-    assert {row.token for row in Delivery.objects.all()} == {copy.token for copy in copies}
-    ours.close()
-    theirs.close()
+    assert {row.token for row in Delivery.objects.all()} == {row.token for row in rows}

@@ -37,8 +37,12 @@ def newer() -> WorkerProcess:
 
 def ready(**changes: Any) -> Arrival:
     """A message that only the newer release wants."""
-    values = {"properties": {"message_id": "m-1", "app_id": "shop"}, "routing_key": "video.ready"}
-    return arrival(b'{"n": 7}', **{**values, **changes})
+    values = {
+        "body": b'{"n": 7}',
+        "properties": {"message_id": "m-1", "app_id": "shop"},
+        "routing_key": "video.ready",
+    }
+    return arrival(**{**values, **changes})
 
 
 def addressed(name: str) -> Arrival:
@@ -112,6 +116,20 @@ def test_a_retry_for_the_other_release_keeps_its_right_to_run(newer, run_subscri
     run_subscribers(wait_for_delays=True)
     assert len(handled) == 1
     assert Delivery.objects.get().state == "handled"
+
+
+def test_what_grows_when_it_is_passed_on_is_read_all_the_same(newer, settings, run_subscribers):
+    """As an event of ours it is larger than what came, which was as large as it may be."""
+    body = b'"' + b"x" * 998 + b'"'
+    settings.TASKROUTING = {"MAX_MESSAGE_BYTES": len(body)}
+    here, _ = site()
+
+    delivery.deliver(ready(body=body), here)
+
+    handled: list[Any] = []
+    subscribe("video.ready", queue="video_queue", name="mail")(handled.append)
+    run_subscribers(wait_for_delays=True)
+    assert [event.data for event in handled] == ["x" * 998]
 
 
 def test_a_suspect_stays_a_suspect(newer):

@@ -54,7 +54,13 @@ class Command(RouterCommand):
             for model, step in unhurried(steps, SHARE):
                 deleted[model] += step.deleted
                 bar.show(step.done, deleted.total())
+        except KeyboardInterrupt:
+            self._sum_up(deleted)
+            raise CommandError("Interrupted; the rest is still there.", returncode=130) from None
         finally:
             bar.end()
-            self.stdout.write(f"Deliveries deleted: {deleted[Delivery]}.")
-            self.stdout.write(f"Dead letters deleted: {deleted[DeadLetter]}.")
+        self._sum_up(deleted)
+
+    def _sum_up(self, deleted: Counter[type[Model]]) -> None:
+        self.stdout.write(f"Deliveries deleted: {deleted[Delivery]}.")
+        self.stdout.write(f"Dead letters deleted: {deleted[DeadLetter]}.")

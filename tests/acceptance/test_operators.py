@@ -1,4 +1,4 @@
-"""Can dead letters be redriven by real operators? Interrupted, two at once, on a terminal."""
+"""Is an operator's work safe from the operator? Interrupted, two at once, on a terminal."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from taskrouting import operators
 from taskrouting.dead_letters import records
-from taskrouting.models import DeadLetter, Message
+from taskrouting.models import DeadLetter, Delivery, Message
 from taskrouting.transport.messages import Message as Parcel
 from tests import processes
 from tests.conformance.fixtures import (
@@ -36,7 +38,7 @@ __all__ = ["installation", "place", "postgresql_settings", "sqlite_settings", "s
 #: Seconds for a program to end, on a busy machine.
 PATIENCE = 60
 
-COMMAND = [sys.executable, "-m", "django", "redrive_dead_letters", "--reason", "refused"]
+REDRIVE = ("redrive_dead_letters", "--reason", "refused")
 
 
 def bury(count: int) -> None:
@@ -66,10 +68,10 @@ def told(alias: str = "default") -> int:
     )
 
 
-def start(*options: str) -> subprocess.Popen[str]:
-    """Start the command as a program of its own."""
+def start(*words: str) -> subprocess.Popen[str]:
+    """Start a command as a program of its own."""
     return subprocess.Popen(
-        [*COMMAND, *options],
+        [sys.executable, "-m", "django", *words],
         env=processes.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -83,7 +85,7 @@ def test_a_redrive_that_is_stopped_half_way_loses_and_doubles_nothing(number: in
     """What is redriven has one copy and one record, the rest is open; another run does the rest."""
     bury(40)
 
-    with start("--rate", "20") as program:
+    with start(*REDRIVE, "--rate", "5") as program:
         wait_until(lambda: redriven().count() >= 3, timeout=PATIENCE, message="a few redrives")
         program.send_signal(number)
         _, errors = program.communicate(timeout=PATIENCE)
@@ -94,7 +96,7 @@ def test_a_redrive_that_is_stopped_half_way_loses_and_doubles_nothing(number: in
     assert sent() == Counter(redriven().values_list("event_id", flat=True))
     assert told() == half
 
-    with start() as program:
+    with start(*REDRIVE) as program:
         printed, errors = program.communicate(timeout=PATIENCE)
     assert f"Dead letters redriven: {40 - half}." in printed, errors
     assert sent() == Counter({f"e{number}": 1 for number in range(40)})
@@ -131,8 +133,9 @@ def test_two_operators_at_once_redrive_each_once(installation: Installation) -> 
 def on_terminal(answer: str) -> str:
     """Run the command on a terminal, where ``answer`` is typed; return what is on the screen."""
     ours, its = pty.openpty()
+    command = [sys.executable, "-m", "django", *REDRIVE]
     program = subprocess.Popen(
-        COMMAND, env=processes.environment(), stdin=its, stdout=its, stderr=its
+        command, env=processes.environment(), stdin=its, stdout=its, stderr=its
     )
     os.close(its)
     os.write(ours, f"{answer}\n".encode())
@@ -163,3 +166,25 @@ def test_on_a_terminal_it_shows_the_count_asks_and_draws_a_bar() -> None:
     assert "100% 3" in screen
     assert "Dead letters redriven: 3." in screen
     assert redriven().count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pruning_that_is_interrupted_says_so_and_goes_on_another_time() -> None:
+    """What went is told, what did not is still there, and the next run takes it."""
+    long_ago = timezone.now() - timedelta(days=99)
+    values = {"source": "s", "subscription": "n", "queue": "q", "state": "handled"}
+    times = {"received_at": long_ago, "finished_at": long_ago}
+    Delivery.objects.bulk_create(
+        Delivery(event_id=str(number), **values, **times) for number in range(50_000)
+    )
+
+    with start("prune_router_history", "--older-than", "30") as program:
+        left = Delivery.objects.count
+        wait_until(lambda: left() < 50_000, timeout=PATIENCE, message="a step")
+        program.send_signal(signal.SIGINT)
+        _, errors = program.communicate(timeout=PATIENCE)
+
+    assert program.returncode == 130, errors
+    assert "Interrupted; the rest is still there." in errors
+    assert 0 < left() < 50_000
+    assert Message.objects.get().routing_key == "taskrouting.operator.pruned"

@@ -195,11 +195,7 @@ def put_back(
         queue=arrival.queue,
         subscription=arrival.subscription or "",
         token=arrival.token,
-<<<<<<< HEAD
-        headers={**repeat, **(headers or {})},
-=======
-        headers={REWRITTEN: 1, **({REPEAT: 1} if arrival.redelivered else {})},
->>>>>>> main
+        headers={REWRITTEN: 1, **repeat, **(headers or {})},
         delay=delay,
     )
     store.put([signing.signed(copy)], using=database())

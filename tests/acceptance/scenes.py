@@ -33,6 +33,18 @@ PATIENCE = 60
 #: What a worker says of a fault, and of its end.
 FAULT, END = "trying again", "back after"
 
+#: Look more often than a worker does otherwise, and try again at once.
+HURRIED_WATCH = {
+    "taskrouting.transport.watch.EVERY": 0.5,
+    "taskrouting.transport.outage.FIRST": 0.02,
+    "taskrouting.transport.outage.LONGEST": 0.1,
+    "taskrouting.publishing.relay.RESEND": 2,
+    "taskrouting.transport.receiving.HEARTBEAT": 2,
+    "taskrouting.transport.receiving.CHECK_EVERY": 0.3,
+    "taskrouting.transport.receiving.RENEW": 3,
+    "taskrouting.transport.sending.CONFIRM_TIMEOUT": 2,
+}
+
 PORTS = {"redis": 6379, "amqp": 5672}
 
 
@@ -54,10 +66,13 @@ class Scene:
         **settings: Any,
     ) -> AbstractContextManager[Worker]:
         """Run a worker for a block; ``hurry`` names constants that are otherwise in it."""
-        variables = {**self.variables, "DEPOT_HURRY": json.dumps(hurry or {})}
         return processes.worker(
-            folder, *options, variables=variables, **{**self.settings, **settings}
+            folder, *options, variables=self.hurried(hurry), **{**self.settings, **settings}
         )
+
+    def hurried(self, hurry: Mapping[str, float] | None) -> Mapping[str, str]:
+        """The environment of a process in a hurry."""
+        return {**self.variables, "DEPOT_HURRY": json.dumps(hurry or {})}
 
     def rows(self, model: Any, **wanted: Any) -> Any:
         """Rows of the database, past the door."""

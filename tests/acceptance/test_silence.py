@@ -15,6 +15,7 @@ from taskrouting.routing import topology
 from taskrouting.transport import broker
 from tests.acceptance.scenes import (
     END,
+    HURRIED_WATCH,
     PATIENCE,
     RABBITMQ,
     REDIS,
@@ -32,23 +33,11 @@ __all__ = ["away", "depot", "scene"]
 
 pytestmark = [pytest.mark.usefixtures("depot"), pytest.mark.faults]
 
-#: Look more often than a worker does otherwise, and try again at once.
-HURRY = {
-    "taskrouting.transport.watch.EVERY": 0.5,
-    "taskrouting.transport.outage.FIRST": 0.02,
-    "taskrouting.transport.outage.LONGEST": 0.1,
-    "taskrouting.publishing.relay.RESEND": 2,
-    "taskrouting.transport.receiving.HEARTBEAT": 2,
-    "taskrouting.transport.receiving.CHECK_EVERY": 0.3,
-    "taskrouting.transport.receiving.RENEW": 3,
-    "taskrouting.transport.sending.CONFIRM_TIMEOUT": 2,
-}
-
 
 @pytest.mark.parametrize("away", [RABBITMQ, REDIS], indirect=True)
 def test_a_connection_that_carries_nothing_is_noticed(scene: Scene, tmp_path: Path) -> None:
     """Half-open: no error, no end, and no message. The worker consumes anew, and hears."""
-    with scene.worker(tmp_path, hurry=HURRY) as worker:
+    with scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker:
         worker.wait_until_ready()
         scene.publish_both()
         scene.wait_until_handled(2)
@@ -63,7 +52,7 @@ def test_a_connection_that_carries_nothing_is_noticed(scene: Scene, tmp_path: Pa
 @pytest.mark.parametrize("away", [REDIS], indirect=True)
 def test_a_deaf_process_is_replaced(scene: Scene, tmp_path: Path) -> None:
     """Nothing arrives, however often it consumes anew: it says so and exits, and another comes."""
-    with scene.worker(tmp_path, hurry=HURRY) as worker:
+    with scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker:
         worker.wait_until_ready()
         scene.publish_both()
         scene.wait_until_handled(2)
@@ -83,7 +72,10 @@ def test_a_deaf_process_is_replaced(scene: Scene, tmp_path: Path) -> None:
 @pytest.mark.parametrize("away", [RABBITMQ], indirect=True)
 def test_a_queue_deleted_under_a_worker_is_there_again(scene: Scene, tmp_path: Path) -> None:
     """RabbitMQ cancels its consumers: the worker declares and consumes anew."""
-    with scene.worker(tmp_path, hurry=HURRY) as worker, opened(scene.broker_url) as connection:
+    with (
+        scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker,
+        opened(scene.broker_url) as connection,
+    ):
         worker.wait_until_ready()
         scene.publish_both()
         scene.wait_until_handled(2)
@@ -99,7 +91,10 @@ def test_a_queue_deleted_under_a_worker_is_there_again(scene: Scene, tmp_path: P
 @pytest.mark.parametrize("away", [RABBITMQ], indirect=True)
 def test_a_queue_deleted_and_made_anew_is_consumed_anew(scene: Scene, tmp_path: Path) -> None:
     """Made anew at once, without its bindings: RabbitMQ may tell nobody, and count us as before."""
-    with scene.worker(tmp_path, hurry=HURRY) as worker, opened(scene.broker_url) as connection:
+    with (
+        scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker,
+        opened(scene.broker_url) as connection,
+    ):
         worker.wait_until_ready()
         scene.publish_both()
         scene.wait_until_handled(2)
@@ -118,7 +113,10 @@ def test_a_queue_deleted_and_made_anew_is_consumed_anew(scene: Scene, tmp_path: 
 @pytest.mark.parametrize("away", [RABBITMQ], indirect=True)
 def test_a_binding_that_somebody_removes_is_made_anew(scene: Scene, tmp_path: Path) -> None:
     """Nobody tells us that it is gone: the topology is declared again and again."""
-    with scene.worker(tmp_path, hurry=HURRY) as worker, opened(scene.broker_url) as connection:
+    with (
+        scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker,
+        opened(scene.broker_url) as connection,
+    ):
         worker.wait_until_ready()
         scene.publish_both()
         scene.wait_until_handled(2)
@@ -138,7 +136,7 @@ def test_a_redis_that_forgets_everything_loses_nothing(scene: Scene, tmp_path: P
     log, bindings = tmp_path / "calls", f"_kombu.binding.{scene.settings['EXCHANGE']}"
     with (
         redis.Redis.from_url(scene.broker_url) as server,
-        scene.worker(tmp_path, "--threads", "1", "--prefetch", "2", hurry=HURRY) as worker,
+        scene.worker(tmp_path, "--threads", "1", "--prefetch", "2", hurry=HURRIED_WATCH) as worker,
     ):
         worker.wait_until_ready()
         scene.publish("depot.call.slow", seconds=3, log=str(log))

@@ -16,7 +16,7 @@ from typing import Any
 
 from kombu import Connection, Consumer, Queue
 
-from . import strays
+from . import latecomers, strays
 from .broker import Broker
 from .messages import REPEAT, Arrival, address
 from .store import Claimed
@@ -52,6 +52,7 @@ class Receiver:
             channel = self.connection.channel()
             channel.basic_qos(0, prefetch, False)
             strays.tolerate(channel, name, self._broker.can.name)
+            latecomers.expect(channel, name)
             consumer = Consumer(
                 channel,
                 queues=[Queue(name, channel=channel, no_declare=True)],

@@ -17,7 +17,7 @@ from typing import Any
 
 from kombu import Connection, Consumer, Queue
 
-from . import arrivals, closing, store, strays
+from . import arrivals, closing, latecomers, store, strays
 from .arrivals import arrival_of
 from .broker import Broker
 from .messages import Arrival
@@ -65,6 +65,7 @@ class Receiver:
         channel = self.connection.channel()
         channel.basic_qos(0, prefetch, False)
         strays.tolerate(channel, name, self._broker.can.name)
+        latecomers.expect(channel, name)
         consumer = Consumer(
             channel,
             queues=[Queue(name, channel=channel, no_declare=True)],

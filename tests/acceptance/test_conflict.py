@@ -42,7 +42,7 @@ def sentence(text: str) -> str:
 
 @pytest.mark.parametrize("command", ["run_router_worker", "run_router_relay", "declare_topology"])
 def test_changed_arguments_are_one_sentence(scene: Scene, tmp_path: Path, command: str) -> None:
-    """It names queue, argument and the way out, once; the command ends and does not try again."""
+    """It names queue, argument and the way out, once; then the command ends."""
     declare(scene)
     started = Worker(tmp_path / "log", command=command, **{**scene.settings, **CHANGED})
 

@@ -84,11 +84,8 @@ class Attempt:
         somebody is just running the delivery: nothing is left behind, nothing acknowledged.
         """
         with self._alone() as alone:
-            try:
+            with self._site.leases.in_doubt(lambda: self._token):
                 started = faults.resolutely(lambda: self._start(alone))
-            except faults.DatabaseAway:
-                self._site.leases.doubt(self._token)
-                raise
             acknowledge()
             if isinstance(started, Outcome):
                 return self._tell(started)
@@ -209,15 +206,18 @@ class Attempt:
         outage = Outage("database (outcome)")
         while True:
             try:
-                return faults.resolutely(lambda: self._write(claim, result))
+                outcome = faults.resolutely(lambda: self._write(claim, result))
             except LeaseLost as lost:
                 logger.warning("%s", lost)
                 faults.resolutely(lambda: ledger.acquit(claim))
-                return Outcome.LOST
+                outcome = Outcome.LOST
             except faults.DatabaseAway as away:
                 connections.close_all()
                 if self._site.leaving.wait(outage.noticed(away).total_seconds()):
                     raise
+                continue
+            outage.over()
+            return outcome
 
     def _write(self, claim: Claim, result: Any) -> Outcome:
         with transaction.atomic(using=database()):

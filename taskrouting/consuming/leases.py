@@ -13,7 +13,7 @@ from taskrouting import conf
 from taskrouting.transport import store
 from taskrouting.transport.outage import Outage
 
-from . import ledger
+from . import faults, ledger
 
 #: Seconds until the next beat where the leases wait for it: one has failed, or we are leaving.
 SOON = 1.0
@@ -48,11 +48,16 @@ class Leases:
         with self._lock:
             return sorted(self._tokens)
 
-    def doubt(self, token: UUID | None) -> None:
-        """Give up the lease of ``token``: the database went away as it may have been committed."""
-        if token is not None:
-            with self._lock:
-                self._doubtful.add(token)
+    @contextmanager
+    def in_doubt(self, token: Callable[[], UUID | None]) -> Iterator[None]:
+        """Give up the lease that a block takes if the database goes away: it may be committed."""
+        try:
+            yield
+        except faults.DatabaseAway:
+            if (taken := token()) is not None:
+                with self._lock:
+                    self._doubtful.add(taken)
+            raise
 
     def renew(self) -> None:
         """Push every lease ahead; one that is gone shows when its outcome is written.

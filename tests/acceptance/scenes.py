@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -110,6 +111,12 @@ def wait_for(worker: Worker, word: str, after: int) -> None:
         timeout=PATIENCE,
         message=f"{word!r} for the {after + 1}th time in {worker.log}",
     )
+
+
+def troubled(worker: Worker) -> set[str]:
+    """Which of its threads have met a fault that is not over, by what they have said."""
+    said = re.findall(r"^(worker \S+|relay of \S+|database \S+): (back)?", worker.printed(), re.M)
+    return {where for where, back in dict(said).items() if not back}
 
 
 def belongings(pid: int) -> tuple[int, int]:

@@ -33,7 +33,8 @@ def test_a_relay_that_was_here_first_publishes_into_every_queue(
 ) -> None:
     """No worker has ever declared anything: the relay has, before its first message."""
     scene.publish_both()
-    relay = Worker(tmp_path / "log", "--burst", command="run_router_relay", **scene.settings)
+    patient = {**scene.settings, "LEASE": 60}
+    relay = Worker(tmp_path / "log", "--burst", command="run_router_relay", **patient)
     assert relay.wait(PATIENCE) == 0, relay.printed()
 
     with redis.Redis.from_url(scene.broker_url) as server:

@@ -8,6 +8,8 @@
     ├── InvalidEnvelope         bytes arrived that are no event
     ├── NotAccepted             bytes arrived of a content type that we do not read, or unsigned
     ├── BrokerUnavailable       a fault of the installation: wait and try again, nothing is charged
+    │   └── BrokerBlocked       it is there, and short of memory or disk space
+    ├── ConsumerDeaf            nothing arrives in this process, whatever it does; replace it
     ├── TopologyConflict        a queue or exchange exists with other arguments
     ├── HandlerTimeout          a handler ran longer than its ``timeout``; a failed attempt
     ├── LeaseLost               another worker runs this delivery now; nothing was recorded
@@ -64,6 +66,14 @@ class NotAccepted(TaskroutingError, ValueError):
 
 class BrokerUnavailable(TaskroutingError, ConnectionError):
     """The broker is away. Wait and try again; no attempt is charged for it."""
+
+
+class BrokerBlocked(BrokerUnavailable):
+    """The broker is there and takes no messages for now: it is short of memory or disk space."""
+
+
+class ConsumerDeaf(TaskroutingError):
+    """A queue has messages and none arrives, however often we consume it anew; end the process."""
 
 
 class TopologyConflict(TaskroutingError):

@@ -45,6 +45,9 @@ class BrokerHealth:
 
     kind: str
     reachable: bool
+
+    #: False where it is reached and takes nothing: RabbitMQ is short of memory or disk space.
+    takes_messages: bool
     error: str = ""
 
 
@@ -142,9 +145,12 @@ def _broker() -> tuple[BrokerHealth, dict[str, int | None]]:
     try:
         with here.connect() as connection:
             waiting = {} if here.can.embedded else inspection.waiting(here, connection, names)
+            takes = inspection.takes_messages(here, connection)
     except TaskroutingError as error:
-        return BrokerHealth(kind=here.can.name, reachable=False, error=str(error)), {}
-    return BrokerHealth(kind=here.can.name, reachable=True), waiting
+        return BrokerHealth(
+            kind=here.can.name, reachable=False, takes_messages=False, error=str(error)
+        ), {}
+    return BrokerHealth(kind=here.can.name, reachable=True, takes_messages=takes), waiting
 
 
 def _outbox(alias: str) -> OutboxHealth:

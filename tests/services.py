@@ -26,7 +26,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import amqp
 import psycopg
@@ -105,34 +105,31 @@ def rabbitmq_vhost() -> Iterator[str]:
 def _delete_queues(vhost: str) -> None:
     """Delete the queues first: RabbitMQ may never end deleting a vhost that is full of them."""
     names = _rabbitmqctl("list_queues", "-p", vhost, "--no-table-headers", "name").split()
-    parts = urlsplit(AMQP_URL)
-    with amqp.Connection(
-        host=f"{parts.hostname}:{parts.port or 5672}",
-        userid=parts.username or "guest",
-        password=parts.password or "guest",
-        virtual_host=vhost,
-        connect_timeout=PATIENCE,
-    ) as connection:
+    with opened(urlsplit(AMQP_URL)._replace(path=f"/{quote(vhost)}").geturl()) as connection:
         channel = connection.channel()
         for name in names:
             channel.queue_delete(name)
 
 
-def _check_amqp() -> None:
-    """Open and close a connection, as the one proof that counts that RabbitMQ is there."""
-    parts = urlsplit(AMQP_URL)
-    connection = amqp.Connection(
+def opened(url: str) -> amqp.Connection:
+    """A connection to RabbitMQ that knows nothing of us; it connects as a context manager."""
+    parts = urlsplit(url)
+    return amqp.Connection(
         host=f"{parts.hostname}:{parts.port or 5672}",
         userid=parts.username or "guest",
         password=parts.password or "guest",
-        virtual_host=parts.path[1:] or "/",
+        virtual_host=unquote(parts.path[1:]) or "/",
         connect_timeout=PATIENCE,
     )
+
+
+def _check_amqp() -> None:
+    """Open and close a connection, as the one proof that counts that RabbitMQ is there."""
     try:
-        connection.connect()
+        with opened(AMQP_URL):
+            pass
     except (OSError, amqp.AMQPError) as error:
         unavailable("RabbitMQ", AMQP_URL, error)
-    connection.close()
 
 
 def _rabbitmqctl(*arguments: str) -> str:

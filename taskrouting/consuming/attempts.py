@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.db import connections, transaction
 
@@ -57,6 +58,7 @@ class Attempt:
         self._started = datetime.now(UTC)
         self._number = 0
         self._error: BaseException | None = None
+        self._token: UUID | None = None
 
     def directly(self) -> Outcome:
         """Claim, handle and record in one transaction; a failure is recorded in a second one.
@@ -82,7 +84,11 @@ class Attempt:
         somebody is just running the delivery: nothing is left behind, nothing acknowledged.
         """
         with self._alone() as alone:
-            started = faults.resolutely(lambda: self._start(alone))
+            try:
+                started = faults.resolutely(lambda: self._start(alone))
+            except faults.DatabaseAway:
+                self._site.leases.doubt(self._token)
+                raise
             acknowledge()
             if isinstance(started, Outcome):
                 return self._tell(started)
@@ -139,6 +145,7 @@ class Attempt:
             if claim.suspect and not alone:
                 ledger.put_aside(claim, ASIDE if self._copy.suspect else timedelta(0))
                 return Outcome.SNOOZED
+            self._token = claim.token
             return ledger.lease(claim)
 
     def _run(self, claim: Claim) -> Outcome:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -65,8 +66,15 @@ def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     Raises DatabaseAway when the database is away: nothing is settled, hand the message back.
     What else goes wrong outside the handler is this message's fault, and costs only this message.
     """
+    return costing_only_itself(_deliver, arrival, site)
+
+
+def costing_only_itself(
+    work: Callable[[Arrival, Site], list[Outcome]], arrival: Arrival, site: Site
+) -> list[Outcome]:
+    """Do ``work`` on a message; over one on which we stumble ourselves nobody else shall fall."""
     try:
-        return _deliver(arrival, site)
+        return work(arrival, site)
     except faults.DatabaseAway:
         raise
     except Exception as error:
@@ -109,17 +117,6 @@ def put_off(arrival: Arrival, event: Event, site: Site, error: ClaimHeld) -> Out
     faults.resolutely(lambda: put_back(arrival, event, ASIDE))
     settle(arrival, site)
     return Outcome.SNOOZED
-
-
-def keep_given_up(arrival: Arrival, site: Site) -> None:
-    """Keep a message that the broker itself gave up on, under the queue where that happened."""
-    noted = {name: text for name, text in arrival.headers.items() if isinstance(text, str)}
-    home = noted.get("x-first-death-queue") or arrival.queue
-    why = noted.get("x-first-death-reason", "unknown")
-    text = f"The broker gave up on it in queue {home!r}; reason: {why}."
-    letter = replace(arrival, queue=home)
-    faults.resolutely(lambda: records.keep_arrival(letter, Reason.BROKER, text))
-    site.acknowledge(arrival)
 
 
 def open_message(arrival: Arrival, site: Site) -> tuple[Event, list[Subscription]] | None:
@@ -186,8 +183,11 @@ def pass_on(arrival: Arrival, event: Event) -> None:
     )
 
 
-def put_back(arrival: Arrival, event: Event, delay: timedelta) -> None:
+def put_back(
+    arrival: Arrival, event: Event, delay: timedelta, headers: Mapping[str, Any] | None = None
+) -> None:
     """Put a message as it came into its queue again, due after ``delay``; a suspect stays one."""
+    repeat = {REPEAT: 1} if arrival.redelivered else {}
     copy = messages.of_event(
         event,
         exchange=arrival.exchange,
@@ -195,21 +195,22 @@ def put_back(arrival: Arrival, event: Event, delay: timedelta) -> None:
         queue=arrival.queue,
         subscription=arrival.subscription or "",
         token=arrival.token,
-        headers={REWRITTEN: 1, **({REPEAT: 1} if arrival.redelivered else {})},
+        headers={REWRITTEN: 1, **repeat, **(headers or {})},
         delay=delay,
     )
     store.put([signing.signed(copy)], using=database())
 
 
-def keep(arrival: Arrival, reason: Reason, error: str) -> None:
+def keep(arrival: Arrival, reason: Reason, error: str, *, mark: str = "") -> None:
     """Keep a message as a dead letter; a delivery whose turn it was is dead with it.
 
-    But not on the word of somebody who has merely seen its token.
+    But not on the word of somebody who has merely seen its token. A second one with the same
+    ``mark`` is not kept.
     """
     with transaction.atomic(using=database()):
         its_turn = arrival.token is not None and signing.is_trusted(arrival)
         delivery = ledger.bury_copy(arrival) if its_turn else None
-        records.keep_arrival(arrival, reason, error, delivery=delivery)
+        records.keep_arrival(arrival, reason, error, delivery=delivery, mark=mark)
 
 
 def copy_of(arrival: Arrival, event: Event, subscription: Subscription) -> Copy:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from taskrouting import conf
-from taskrouting.exceptions import BrokerUnavailable
+from taskrouting.exceptions import BrokerUnavailable, TaskroutingError
+
+from .models import Delivery
 
 T = TypeVar("T")
 
 #: SQLSTATEs of a deadlock and of a serialization failure: trying again is the cure.
 CONFLICTS = {"40P01", "40001"}
 
+#: Beginnings of the SQLSTATEs, and of SQLite's names, for what no handler can help: the disk is
+#: full, memory or connections have run out, the system fails, the server only reads (a standby).
+INABILITIES = (
+    "53", "58", "25006", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY",
+)  # fmt: skip
+
 #: How often a transaction that met a conflict is tried before we wait for quieter times.
 TRIES = 5
 
 
-class DatabaseAway(ConnectionError):
+class DatabaseAway(TaskroutingError):
     """The database is away; nothing was recorded and nothing is counted."""
 
 
@@ -31,8 +39,7 @@ def is_conflict(error: BaseException) -> bool:
     """Say whether two transactions got in each other's way."""
     if not isinstance(error, OperationalError):
         return False
-    cause = error.__cause__
-    return getattr(cause, "sqlstate", None) in CONFLICTS or "database is locked" in str(error)
+    return _code(error) in CONFLICTS or "database is locked" in str(error)
 
 
 def session() -> object:
@@ -51,9 +58,16 @@ def is_outage(error: BaseException, before: object = None) -> bool:
     """
     if isinstance(error, BrokerUnavailable | DatabaseAway):
         return True
+    if isinstance(error, DatabaseError) and _code(error).startswith(INABILITIES):
+        return True
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     return (before is not None and session() is not before) or not _usable()
+
+
+def ask_database() -> None:
+    """Raise a database error unless the database of the ledger takes what we write."""
+    Delivery.objects.using(conf.current().database).filter(pk=0).update(attempts=0)
 
 
 def resolutely(work: Callable[[], T]) -> T:
@@ -68,7 +82,7 @@ def resolutely(work: Callable[[], T]) -> T:
             connections[conf.current().database].ensure_connection()
             before = session()
             return work()
-        except (OperationalError, InterfaceError) as error:
+        except (DatabaseError, InterfaceError) as error:
             if is_conflict(error):
                 conflict = error
                 continue
@@ -76,6 +90,12 @@ def resolutely(work: Callable[[], T]) -> T:
                 raise DatabaseAway(str(error)) from error
             raise
     raise Contended(f"no way through {TRIES} conflicts: {conflict}") from conflict
+
+
+def _code(error: BaseException) -> str:
+    """Read the SQLSTATE, or SQLite's name of the error; empty where the driver gives none."""
+    cause: Any = error.__cause__
+    return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""
 
 
 def _usable() -> bool:

@@ -27,6 +27,7 @@ class Leases:
 
     def __init__(self) -> None:
         self._tokens: set[UUID] = set()
+        self._doubtful: set[UUID] = set()
         self._lock = threading.Lock()
         #: We are about to leave: a lease that lapses from now on is no crash.
         self.excused = False
@@ -47,10 +48,25 @@ class Leases:
         with self._lock:
             return sorted(self._tokens)
 
+    def doubt(self, token: UUID | None) -> None:
+        """Give up the lease of ``token``: the database went away as it may have been committed."""
+        if token is not None:
+            with self._lock:
+                self._doubtful.add(token)
+
     def renew(self) -> None:
-        """Push every lease ahead; one that is gone shows when its outcome is written."""
+        """Push every lease ahead; one that is gone shows when its outcome is written.
+
+        Those in doubt are handed over: nobody runs under them, and that is no crash.
+        """
         settings = conf.current()
         store.renew(self.tokens(), settings.lease, using=settings.database)
+        with self._lock:
+            doubtful = sorted(self._doubtful)
+        if doubtful:
+            ledger.interrupt(doubtful)
+            with self._lock:
+                self._doubtful.difference_update(doubtful)
         if self.excused:
             ledger.excuse(self.tokens())
 
@@ -81,7 +97,7 @@ class Heartbeat:
         self._thread.join(timeout=LAST_BEAT)
 
     def _run(self) -> None:
-        outage = Outage("database (heartbeat)")
+        outage = Outage("database (heartbeat)", longest=SOON)
         while not self._stopped:
             try:
                 self._leases.renew()
@@ -90,7 +106,7 @@ class Heartbeat:
                 pause = SOON if self._leases.excused else conf.current().lease.total_seconds() / 3
             except Exception as error:  # noqa: BLE001  # whatever it is, leases must not lapse
                 connections.close_all()
-                pause = min(outage.noticed(error).total_seconds(), SOON)
+                pause = outage.noticed(error).total_seconds()
             self._now.wait(pause)
             self._now.clear()
         connections.close_all()

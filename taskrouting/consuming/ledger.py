@@ -25,6 +25,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from taskrouting import conf, masking
+from taskrouting.events import Event
 from taskrouting.exceptions import LeaseLost
 from taskrouting.transport import messages, signing, store
 from taskrouting.transport.messages import REPEAT, Arrival, Message
@@ -113,6 +114,12 @@ def postpone_new(copy: Copy, worker: str) -> None:
 def put_aside(claim: Claim, delay: timedelta) -> None:
     """Put a copy of a suspect due after ``delay``: it cannot run alone here and now."""
     _postpone(claim, delay, suspect=True)
+
+
+def has_crashed(event: Event, subscriptions: Sequence[str]) -> bool:
+    """Say whether a worker has died while it ran ``event`` for one of the ``subscriptions``."""
+    found = _deliveries().filter(event_id=event.id, source=event.source, crashes__gt=0)
+    return bool(found.filter(subscription__in=subscriptions).exists())
 
 
 def redrive(delivery: Delivery, message: Message) -> bool:

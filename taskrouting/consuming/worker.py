@@ -24,8 +24,9 @@ from taskrouting.transport.broker import Broker, kept_until_received
 from taskrouting.transport.messages import Arrival
 from taskrouting.transport.outage import Outage
 from taskrouting.transport.receiving import Receiver
+from taskrouting.transport.watch import Watch
 
-from . import batches, delivery, ledger
+from . import batches, delivery, faults, given_up, ledger
 from .collecting import Collector
 from .faults import DatabaseAway
 from .leases import Heartbeat
@@ -67,6 +68,7 @@ class Worker:
         """
         settings = conf.current()
         self._broker = broker
+        self._watch = Watch(broker)
         self._queues = topology.chosen(queues)
         self._threads = threads or settings.threads
         self._presence = Presence([each.name for each in self._queues], self._threads)
@@ -125,10 +127,11 @@ class Worker:
         outage = Outage(f"worker {self.name}")
         while not stop.is_set():
             try:
-                _ask_database()
+                faults.ask_database()
                 self._site.leases.renew()  # before anybody can take a lease for lapsed
                 self._presence.beat()  # before a binding of ours reaches a worker of older code
-                with receiving.receiver(self._broker) as receiver:
+                stop.wait(outage.mercy)
+                with receiving.receiver(self._broker, self._watch) as receiver:
                     self._broker.declare(receiver.connection, topology.current())
                     self._consume(receiver)
                     outage.over()
@@ -190,7 +193,7 @@ class Worker:
 
     def _take_given_up(self, arrival: Arrival) -> None:
         """Take a message that the broker itself has given up on."""
-        self._pools[0].submit([arrival], lambda: delivery.keep_given_up(arrival, self._site))
+        self._pools[0].submit([arrival], lambda: given_up.take(arrival, self._site))
 
     def _settle(self, receiver: Receiver) -> bool:
         """Tell the broker what is settled; return whether there was anything."""
@@ -272,10 +275,3 @@ class Worker:
 
     def _in_hand(self) -> bool:
         return self._busy() or bool(self._collector) or not self._settled.empty()
-
-
-def _ask_database() -> None:
-    """Raise a database error now rather than after messages have been taken."""
-    connections[conf.current().database].ensure_connection()
-    with connections[conf.current().database].cursor() as cursor:
-        cursor.execute("SELECT 1")

@@ -21,11 +21,17 @@ SHORT = 255
 
 
 def keep_arrival(
-    arrival: Arrival, reason: DeadLetter.Reason, error: str, *, delivery: int | None = None
+    arrival: Arrival,
+    reason: DeadLetter.Reason,
+    error: str,
+    *,
+    delivery: int | None = None,
+    mark: str = "",
 ) -> None:
     """Keep a message that arrived and could not be handed to anybody, as it was on the wire.
 
-    ``delivery`` is the number of the ledger's row whose turn it was.
+    ``delivery`` is the number of the ledger's row whose turn it was. While one with the same
+    ``mark`` is open, no other is kept.
     """
     _keep(
         reason,
@@ -41,7 +47,7 @@ def keep_arrival(
         properties=_plain(arrival.properties),
         content_type=arrival.content_type or "",
         content_encoding=arrival.content_encoding or "",
-        mark="",
+        mark=mark,
         delivery=delivery,
     )
 

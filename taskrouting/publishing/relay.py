@@ -23,13 +23,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from uuid import UUID, uuid4
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from taskrouting import conf, signals
 from taskrouting.dead_letters import records
 from taskrouting.dead_letters.models import DeadLetter
-from taskrouting.exceptions import BrokerUnavailable
+from taskrouting.exceptions import BrokerBlocked, BrokerUnavailable
 from taskrouting.routing import topology
 from taskrouting.transport import broker as brokers
 from taskrouting.transport import routes, sending, signing, store, wakeup
@@ -67,7 +69,12 @@ class Relay:
         self._using = using
         self._central = using == conf.current().database
         self._kept = brokers.kept_until_received(conf.current())
+        #: The last claim, by its queue; and what was sent, until the database knows its fate.
+        self._claimed: tuple[str, UUID] | None = None
+        self._untold: tuple[Sequence[Claimed], Sequence[Fate | Refusal]] = ([], [])
         self._active_at = time.monotonic()
+        self._outage = Outage(f"relay of {using!r}")
+        self._stop: threading.Event
 
     @property
     def quiet_for(self) -> float:
@@ -76,21 +83,21 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Relay until ``stop`` is set, through every outage of broker and database."""
-        outage = Outage(f"relay of {self._using!r}")
+        self._stop = stop
         while not stop.is_set():
             try:
-                self._session(stop, outage)
+                self._session()
             except BrokerUnavailable as error:
-                stop.wait(outage.noticed(error).total_seconds())
+                stop.wait(self._outage.noticed(error).total_seconds())
             except (DatabaseError, InterfaceError) as error:
                 connections.close_all()
-                stop.wait(outage.noticed(error).total_seconds())
+                stop.wait(self._outage.noticed(error).total_seconds())
         connections.close_all()
 
-    def _session(self, stop: threading.Event, outage: Outage) -> None:
+    def _session(self) -> None:
         """Relay on one connection for as long as it holds."""
         if self._broker.can.embedded:
-            self._loop(None, routes.of_database(conf.current().database), stop, outage)
+            self._loop(None, routes.of_database(conf.current().database))
             return
         current = topology.current()
         with self._broker.connect() as connection:
@@ -99,40 +106,48 @@ class Relay:
                 self._broker, connection, current.exchange, conf.current().compression
             )
             known = None if self._broker.can.routes else routes.of_connection(connection)
-            self._loop(sender, known, stop, outage)
+            self._loop(sender, known)
 
-    def _loop(
-        self,
-        sender: Sender | None,
-        known: routes.Routes | None,
-        stop: threading.Event,
-        outage: Outage,
-    ) -> None:
+    def _loop(self, sender: Sender | None, known: routes.Routes | None) -> None:
         # On the embedded broker's own database a publish needs no relay; what is in the outbox
         # there came before the broker was changed, and is in no hurry.
         needed = sender is not None or not self._central
         waiter = wakeup.waiter(self._using) if needed else None
         try:
-            while not stop.is_set():
+            self._make_good()
+            self._stop.wait(self._outage.mercy)
+            while not self._stop.is_set():
                 moved = self._pass(sender, known)
-                outage.over()
                 if not moved and waiter is not None:
                     waiter.wait(SAFETY_POLL)
                 elif not moved:
-                    stop.wait(SAFETY_POLL)
+                    self._stop.wait(SAFETY_POLL)
         finally:
             if waiter is not None:
                 waiter.close()
 
+    def _make_good(self) -> None:
+        """Finish what the database was away for: note what was sent, give back what was not."""
+        self._settle(*self._untold)
+        if self._claimed is not None:
+            store.abandon(*self._claimed, using=self._using)
+
+    def _claim(self, queue: str) -> list[Claimed]:
+        self._claimed = queue, uuid4()
+        return store.claim(queue, BATCH, CLAIM, using=self._using, mine=self._claimed[1])
+
     def _pass(self, sender: Sender | None, known: routes.Routes | None) -> int:
         """Move what is due; return how many rows that were."""
+        if sender is not None:
+            sender.pause(partial(self._hold, []))
         moved = self._move(sender, known)
+        self._outage.over()
         if moved:
             self._active_at = time.monotonic()
         return moved
 
     def _move(self, sender: Sender | None, known: routes.Routes | None) -> int:
-        outbox = store.claim(OUTBOX, BATCH, CLAIM, using=self._using)
+        outbox = self._claim(OUTBOX)
         if sender is None or (known is not None and self._kept):
             assert known is not None  # noqa: S101  # for the type checker
             self._spread(outbox, known)
@@ -171,7 +186,7 @@ class Relay:
 
     def _send_addressed(self, queue: str, sender: Sender) -> int:
         """Send what is addressed to one queue: retries, lapsed leases, rows kept until received."""
-        due = store.claim(queue, BATCH, CLAIM, using=self._using)
+        due = self._claim(queue)
         fates = self._sent(sender, [_marked(row) for row in due] if self._kept else due)
         if not self._kept:
             self._settle(due, fates)
@@ -189,13 +204,21 @@ class Relay:
         if not rows:
             return []
         try:
-            return sender.send([row.message for row in rows])
+            return sender.send([row.message for row in rows], partial(self._hold, rows))
         except BrokerUnavailable:
             store.release(rows, using=self._using, seen=False)
             raise
 
+    def _hold(self, rows: Sequence[Claimed], fault: BrokerBlocked) -> timedelta:
+        """Keep hold of ``rows``, which are on their way to a broker that is blocked."""
+        if self._stop.is_set():
+            raise fault
+        store.extend(rows, CLAIM, using=self._using)
+        return self._outage.noticed(fault)
+
     def _settle(self, rows: Sequence[Claimed], fates: Sequence[Fate | Refusal]) -> None:
         """Delete what arrived, keep what did not, and bury what never will."""
+        self._untold = rows, fates
         gone: list[Claimed] = []
         later: list[Claimed] = []
         for row, fate in zip(rows, fates, strict=True):
@@ -211,6 +234,7 @@ class Relay:
             gone.append(row)
         store.settle(gone, using=self._using)
         store.release(later, using=self._using, delay=BACKPRESSURE, seen=False)
+        self._untold = [], []
         _tell(gone)
 
 

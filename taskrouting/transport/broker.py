@@ -14,12 +14,13 @@ from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
 
 from taskrouting import conf
-from taskrouting.exceptions import BrokerUnavailable, TopologyConflict
+from taskrouting.exceptions import BrokerUnavailable, TaskroutingError, TopologyConflict
 from taskrouting.routing.topology import Queue, Topology
 
-from . import declared
+from . import closing, declared
 from .advice import advice
 from .capabilities import capabilities
+from .store import Claimed
 
 #: How long one attempt to connect may take.
 CONNECT_TIMEOUT = 4.0
@@ -29,6 +30,9 @@ CONSUMER_TIMEOUT = timedelta(minutes=30)
 
 #: Backstop for a message that RabbitMQ has delivered again and again; the real limit is ours.
 DELIVERY_LIMIT = 1000
+
+#: What is dead has nowhere else to go: RabbitMQ 4 would drop it when it is delivered too often.
+NO_LIMIT = 1_000_000_000
 
 
 def current() -> Broker:
@@ -46,6 +50,8 @@ class Broker:
         self.options = {**_defaults(self.can.name, settings), **settings.transport_options}
         #: Alias of the database that remembers what we declare.
         self.database = settings.database
+        #: What was claimed on the embedded broker and could not be handed back: it was away.
+        self.left_behind: list[Claimed] = []
         self._lease = settings.lease
 
     @property
@@ -77,7 +83,7 @@ class Broker:
                 connection.ensure_connection(max_retries=max(tries, 1), interval_start=0.1)
                 yield connection
         finally:
-            self._close(connection)
+            closing.close(connection, _faults(connection, self.can.name))
 
     @contextmanager
     def faults(self, connection: Connection) -> Iterator[None]:
@@ -85,8 +91,8 @@ class Broker:
         lost = _faults(connection, self.can.name)
         try:
             yield
-        except BrokerUnavailable:
-            raise
+        except TaskroutingError:
+            raise  # it says already what it is
         except lost as error:
             where = "django://" if self.can.embedded else connection.as_uri()
             hint = advice(self.url, error)
@@ -184,13 +190,6 @@ class Broker:
             )
             raise TopologyConflict(f"{what} {trouble}: {reason}. {remedy}") from error
 
-    def _close(self, connection: Connection) -> None:
-        """Close without letting a broken socket hide what went wrong before."""
-        try:
-            connection.release()
-        except _faults(connection, self.can.name):
-            connection.collect()
-
 
 def kept_until_received(settings: conf.Settings) -> bool:
     """Say whether an outbox row stays until the consumer has its message.
@@ -224,7 +223,7 @@ def _declare_dead_letter_queue(channel: Any, topology: Topology) -> None:
         durable=True,
         exclusive=False,
         auto_delete=False,
-        arguments={"x-queue-type": "quorum"},
+        arguments={"x-queue-type": "quorum", "x-delivery-limit": NO_LIMIT},
     )
     channel.queue_bind(queue=name, exchange=name, routing_key="")
 
@@ -233,7 +232,9 @@ def _defaults(name: str, settings: conf.Settings) -> dict[str, Any]:
     """Transport options without which the transport hangs, loses or disturbs its neighbours."""
     if name == "amqp":
         # py-amqp's own limit of one second is shorter than a pause of RabbitMQ under load.
-        return {"socket_settings": {socket.TCP_USER_TIMEOUT: 30_000}, "write_timeout": 30}
+        # And no answer is waited for longer on a connection that is dead and does not say so.
+        patience = {socket.TCP_USER_TIMEOUT: 30_000}
+        return {"socket_settings": patience, "write_timeout": 30, "read_timeout": 30}
     if name == "redis":
         return {
             # A frozen server must not hold us forever; longer than BRPOP's second.

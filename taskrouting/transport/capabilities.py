@@ -47,15 +47,25 @@ class Capabilities:
     #: Its bindings can be read, whichever process made them. RabbitMQ has no word for it.
     lists_bindings: bool = False
 
+    #: It tells exactly how many messages of a queue are ready for us, so that silence is noticed.
+    tells_backlog: bool = False
+
     #: It is the project's own database, so a publish needs no relay.
     embedded: bool = False
 
 
-AMQP = Capabilities(name="amqp", confirms=True, routes=True, durable=True, priority="arguments")
+AMQP = Capabilities(
+    name="amqp",
+    confirms=True,
+    routes=True,
+    durable=True,
+    priority="arguments",
+    tells_backlog=True,
+)
 DJANGO = Capabilities(
     name="django", durable=True, priority="always", lists_bindings=True, embedded=True
 )
-REDIS = Capabilities(name="redis", priority="always", lists_bindings=True)
+REDIS = Capabilities(name="redis", priority="always", lists_bindings=True, tells_backlog=True)
 KNOWN = {
     "amqp": AMQP,
     "amqps": AMQP,

@@ -10,7 +10,6 @@ still comes, so the returned ones must be looked at.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -67,17 +66,13 @@ class Confirms:
             raise
         self._sequence += 1
 
-    def gather(self, seconds: float) -> dict[str, Fate]:
-        """Wait up to ``seconds`` for every open confirm; return the fates by mark."""
-        deadline = time.monotonic() + seconds
-        while self._open:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            try:
-                self._channel.connection.drain_events(timeout=left)
-            except TimeoutError:
-                break
+    @property
+    def complete(self) -> bool:
+        """Whether every confirm has come."""
+        return not self._open
+
+    def take(self) -> dict[str, Fate]:
+        """Return the fates by mark, and begin anew; what is open is UNKNOWN."""
         fates, self._fates = self._fates, {}
         fates.update(dict.fromkeys(self._open.values(), Fate.UNKNOWN))
         self._open.clear()

@@ -14,11 +14,13 @@ others             cannot be told                    each process routes by its 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from kombu import Connection
 from kombu.exceptions import ChannelError
@@ -26,11 +28,14 @@ from kombu.exceptions import ChannelError
 from taskrouting.exceptions import TopologyConflict
 from taskrouting.routing.topology import Binding, Topology
 
-from . import declared
+from . import declared, flow
 from .broker import Broker, declare_exchange
 
 #: AMQP's answer to a passive declare of something that is not there.
 NOT_FOUND = 404
+
+#: Seconds to wait for an answer; and for what another process of RabbitMQ's says at the same time.
+ANSWER, AFTERTHOUGHT = 5.0, 0.1
 
 #: What a comparison over AMQP leaves open.
 UNLISTED_BY_AMQP = (
@@ -103,7 +108,41 @@ def waiting(broker: Broker, connection: Connection, queues: Iterable[str]) -> di
     ``None`` where there is no such queue, or where the broker keeps it inside one process.
     """
     with broker.faults(connection):
-        return {name: _size(broker, connection, name) for name in queues}
+        return {name: _counts(broker, connection, name)[0] for name in queues}
+
+
+def unserved(broker: Broker, connection: Connection, queues: Iterable[str]) -> dict[str, str]:
+    """Say of those of ``queues`` that need a consumer with room what they have to say.
+
+    Messages that are ready for it; or, on AMQP, that nobody consumes the queue, whoever thinks so.
+    """
+    with broker.faults(connection):
+        counts = {name: _counts(broker, connection, name) for name in queues}
+    return {
+        name: f"has {ready} messages ready" if ready else "knows of no consumer"
+        for name, (ready, consumers) in counts.items()
+        if ready or consumers == 0
+    }
+
+
+def takes_messages(broker: Broker, connection: Connection) -> bool:
+    """Ask RabbitMQ whether it takes messages: by one for nobody, which comes back.
+
+    An alarm is not told to those who only ask.
+    """
+    if not broker.can.confirms:
+        return True
+    with broker.faults(connection):
+        channel, told = connection.channel(), flow.of(connection)
+        returned: list[object] = []
+        channel.events["basic_return"].add(lambda *message: returned.append(message))
+        nobody = channel.prepare_message(b"", headers={})
+        channel.basic_publish(nobody, exchange="", routing_key=str(uuid4()), mandatory=True)
+        deadline = time.monotonic() + ANSWER
+        while not returned and not told.blocked and (left := deadline - time.monotonic()) > 0:
+            told.listen(left)
+        told.listen(AFTERTHOUGHT)
+    return not told.blocked
 
 
 def shown(binding: Binding) -> str:
@@ -224,19 +263,21 @@ def _unbind_in_folder(channel: Any, exchange: str, binding: Binding) -> None:
         table.truncate()
 
 
-def _size(broker: Broker, connection: Connection, queue: str) -> int | None:
+def _counts(broker: Broker, connection: Connection, queue: str) -> tuple[int | None, int | None]:
+    """How many messages are ready in ``queue``, and how many consume it, where that can be told."""
     if not broker.can.shared:
-        return None
+        return None, None
     with connection.channel() as channel:
         if not broker.can.routes:
-            return int(channel._size(queue))
+            return int(channel._size(queue)), None
     try:
         with connection.channel() as channel:
-            return int(channel.queue_declare(queue, passive=True).message_count)
+            told = channel.queue_declare(queue, passive=True)
+            return int(told.message_count), int(told.consumer_count)
     except ChannelError as error:
         if getattr(error, "reply_code", None) != NOT_FOUND:
             raise
-        return None
+        return None, None
 
 
 def _sorted(bindings: Iterable[Binding]) -> tuple[Binding, ...]:

@@ -26,6 +26,9 @@ EXCHANGE = "x-taskrouting-exchange"
 RELAYED_AT = "x-taskrouting-relayed-at"
 REPEAT = "x-taskrouting-repeat"
 
+#: How often the broker has given up on it and we have put it back.
+RETURNS = "x-taskrouting-returns"
+
 #: A worker has written the message anew, and put it back into its queue.
 REWRITTEN = "x-taskrouting-rewritten"
 
@@ -37,7 +40,10 @@ ROW = "x-taskrouting-row"
 
 #: What ``signing`` writes about all of this.
 SIGNATURE = "x-taskrouting-signature"
-OURS = (SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, REWRITTEN, ROW, SIGNATURE)
+OURS = (
+    SUBSCRIPTION, TOKEN, ROUTING_KEY, EXCHANGE, RELAYED_AT, REPEAT, RETURNS, REWRITTEN, ROW,
+    SIGNATURE,
+)  # fmt: skip
 
 
 #: Bytes in the longest text that AMQP takes as a property.

@@ -10,16 +10,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import count
 from typing import Any
 
 from kombu import Connection, Consumer, Queue
 
-from . import latecomers, strays
+from . import arrivals, closing, latecomers, store, strays
+from .arrivals import arrival_of
 from .broker import Broker
-from .messages import REPEAT, Arrival, address
-from .store import Claimed
+from .messages import Arrival
+from .watch import Intake, Watch
 
 logger = logging.getLogger("taskrouting.receiving")
 
@@ -29,17 +31,25 @@ HEARTBEAT = 30
 #: Seconds between two heartbeat checks, and between two sweeps of Redis's unacknowledged.
 CHECK_EVERY = 1.0
 
+#: Seconds without a message after which an idle queue is consumed anew.
+RENEW = 300.0
+
 _generations = count(1)
 
 
 class Receiver:
     """Consumes queues on one connection. Every method belongs to the thread that made it."""
 
-    def __init__(self, broker: Broker, connection: Connection) -> None:
+    def __init__(self, broker: Broker, connection: Connection, watch: Watch | None = None) -> None:
         self.generation = next(_generations)
+        self._watch = watch
+        #: The way to the broker is broken: what is said over it is lost, and comes back later.
+        self._lost = False
+        self.intake = Intake()
         self._broker = broker
         self.connection = connection
         self._consumers: dict[str, Consumer] = {}
+        self._anew: dict[str, Callable[[], None]] = {}
         #: Queues from which nothing is taken for the moment.
         self.paused: set[str] = set()
         self._unsettled: dict[int, Any] = {}
@@ -49,18 +59,23 @@ class Receiver:
     def consume(self, queues: Mapping[str, int], deliver: Callable[[Arrival], None]) -> None:
         """Start to consume ``queues`` (name: prefetch); ``deliver`` is called while draining."""
         for name, prefetch in queues.items():
-            channel = self.connection.channel()
-            channel.basic_qos(0, prefetch, False)
-            strays.tolerate(channel, name, self._broker.can.name)
-            latecomers.expect(channel, name)
-            consumer = Consumer(
-                channel,
-                queues=[Queue(name, channel=channel, no_declare=True)],
-                on_message=self._receive(name, deliver),
-                auto_declare=False,
-            )
-            consumer.consume()
-            self._consumers[name] = consumer
+            self._open(name, prefetch, deliver)
+
+    def _open(self, name: str, prefetch: int, deliver: Callable[[Arrival], None]) -> None:
+        channel = self.connection.channel()
+        channel.basic_qos(0, prefetch, False)
+        strays.tolerate(channel, name, self._broker.can.name)
+        latecomers.expect(channel, name)
+        consumer = Consumer(
+            channel,
+            queues=[Queue(name, channel=channel, no_declare=True)],
+            on_message=self._receive(name, deliver),
+            auto_declare=False,
+        )
+        consumer.consume()
+        self._consumers[name] = consumer
+        self._anew[name] = partial(self._open, name, prefetch, deliver)
+        self.intake.opened(name, prefetch)
 
     def drain(self, seconds: float) -> bool:
         """Deliver what arrives within ``seconds``; return whether anything did."""
@@ -70,6 +85,9 @@ class Receiver:
                 self.connection.drain_events(timeout=seconds)
             except TimeoutError:
                 return False
+            except self.connection.connection_errors:
+                self._lost = True
+                raise
             return True
 
     def acknowledge(self, arrival: Arrival) -> None:
@@ -82,19 +100,23 @@ class Receiver:
 
     def hand_back_all(self) -> None:
         """Return everything unsettled, where the way to the broker is still open."""
-        for message in self._unsettled.values():
-            try:
-                message.requeue()
-            except Exception as error:  # noqa: BLE001  # the broker does it when we are gone
-                logger.debug("Not handed back: %s", error)
-                break
+        try:
+            while self._unsettled and not self._lost:
+                next(iter(self._unsettled.values())).requeue()
+                del self._unsettled[next(iter(self._unsettled))]
+        except Exception as error:  # noqa: BLE001  # the broker does it when we are gone
+            logger.debug("Not handed back: %s", error)
+        if self._broker.can.embedded:  # a table does not know that we are gone
+            left = [message.properties["claimed"] for message in self._unsettled.values()]
+            self._broker.left_behind.extend(left)
         self._unsettled.clear()
 
     def cancel(self) -> None:
         """Take nothing more; what has arrived can still be settled."""
+        self.intake.closed()
         with self._broker.faults(self.connection):
             for name, consumer in self._consumers.items():
-                if name not in self.paused:
+                if name not in self.paused and not self._lost:
                     consumer.cancel()
             self._consumers.clear()
 
@@ -118,110 +140,71 @@ class Receiver:
         return len(self._unsettled)
 
     def _settle(self, arrival: Arrival, settle: Callable[[Any], None]) -> None:
-        if arrival.generation != self.generation:
+        if arrival.generation != self.generation or self._lost:
             return
-        message = self._unsettled.pop(arrival.tag, None)
+        message = self._unsettled.get(arrival.tag)
         if message is not None:
             with self._broker.faults(self.connection):
                 settle(message)
+            del self._unsettled[arrival.tag]
+            self.intake.settled(arrival.queue)
 
     def _receive(self, queue: str, deliver: Callable[[Arrival], None]) -> Callable[[Any], None]:
         def on_message(message: Any) -> None:
             tag = next(self._tags)
             self._unsettled[tag] = message
-            deliver(_arrival(message, queue, self.generation, tag))
+            self.intake.received(queue)
+            deliver(arrivals.of_kombu(message, queue, self.generation, tag))
 
         return on_message
 
     def _check(self) -> None:
-        """Send heartbeats; on Redis give back what dead workers had taken."""
+        """Send heartbeats; on Redis give back what dead workers had taken. Are we deaf?"""
         if time.monotonic() - self._checked_at < CHECK_EVERY:
             return
         self._checked_at = time.monotonic()
+        try:
+            self._keep_up()
+        except Exception:
+            self._lost = True
+            closing.cut(self.connection)
+            raise
+
+    def _keep_up(self) -> None:
+        if self._watch is not None:
+            self._watch.ask()
         if self._broker.can.confirms:
             self.connection.heartbeat_check()
+            self._renew()
         elif self._broker.can.name == "redis" and self._consumers:
             # Kombu sweeps only when a poll comes back empty, which a busy queue never lets it.
             next(iter(self._consumers.values())).channel.qos.restore_visible(interval=1)
 
+    def _renew(self) -> None:
+        """Consume anew where nothing has come for long: RabbitMQ may lose a consumer silently.
+
+        One whose quorum queue was deleted and at once made anew is counted among those of the new
+        queue, is handed messages, and none arrives.
+        """
+        for name in self.intake.idle_for(RENEW) - self.paused:
+            self._consumers[name].channel.close()
+            self._anew[name]()
+
 
 @contextmanager
-def receiver(broker: Broker) -> Iterator[Receiver]:
-    """Open a connection and yield a receiver on it."""
+def receiver(broker: Broker, watch: Watch | None = None) -> Iterator[Receiver]:
+    """Open a connection and yield a receiver on it, over which ``watch`` watches."""
     with broker.connect(heartbeat=HEARTBEAT) as connection:
-        receiver = Receiver(broker, connection)
+        receiver = Receiver(broker, connection, watch)
+        with broker.faults(connection):
+            store.release(broker.left_behind, using=broker.database)
+        broker.left_behind.clear()
+        watching = watch.over(receiver.intake, receiver.paused) if watch else nullcontext()
         try:
-            yield receiver
+            with watching:
+                yield receiver
         finally:
             receiver.hand_back_all()
 
 
-def arrival_of(claimed: Claimed, queue: str) -> Arrival:
-    """Read a claimed row of the store as what a consumer of ``queue`` would have received."""
-    message = claimed.message
-    exchange, routing_key, subscription, token = address(
-        message.wire_headers, message.exchange, message.routing_key
-    )
-    return Arrival(
-        queue=queue,
-        body=message.body,
-        content_type=message.content_type or None,
-        content_encoding=message.content_encoding or None,
-        headers=message.wire_headers,
-        properties=message.properties,
-        exchange=exchange,
-        routing_key=routing_key,
-        redelivered=claimed.deliveries > 1 or bool(message.headers.get(REPEAT)),
-        subscription=subscription,
-        token=token,
-        tag=claimed.id,
-    )
-
-
-def _arrival(message: Any, queue: str, generation: int, tag: int) -> Arrival:
-    """Read a Kombu message of any transport."""
-    # A virtual transport's own says where the message goes back to, not where it was published.
-    info = message.properties.get("delivery_info") or message.delivery_info or {}
-    headers = message.headers or {}
-    exchange, routing_key, subscription, token = address(
-        headers, str(info.get("exchange") or ""), str(info.get("routing_key") or "")
-    )
-    return Arrival(
-        queue=queue,
-        body=bytes(message.body or b""),
-        content_type=message.content_type,
-        content_encoding=message.content_encoding,
-        headers=headers,
-        properties={
-            name: value
-            for name, value in message.properties.items()
-            if name not in ("application_headers", "delivery_info", "claimed", "delivery_tag")
-        },
-        exchange=exchange,
-        routing_key=routing_key,
-        redelivered=_redelivered(message, info, headers),
-        subscription=subscription,
-        token=token,
-        generation=generation,
-        tag=tag,
-    )
-
-
-def _redelivered(message: Any, info: Mapping[str, Any], headers: Mapping[str, Any]) -> bool:
-    """Find the transports' different ways of saying so; a repeat by the relay counts too."""
-    raw = getattr(message, "_raw", None)  # the virtual transports' flag is nowhere else
-    return bool(
-        info.get("redelivered")
-        or _times_received(info) > 1
-        or headers.get("redelivered")
-        or headers.get(REPEAT)
-        or (isinstance(raw, dict) and raw.get("redelivered"))
-    )
-
-
-def _times_received(info: Mapping[str, Any]) -> int:
-    """Read how often SQS has handed the message out; elsewhere nothing says so."""
-    try:
-        return int(info["sqs_message"]["Attributes"]["ApproximateReceiveCount"])
-    except (KeyError, TypeError, ValueError):
-        return 1
+__all__ = ["Receiver", "arrival_of", "receiver"]

@@ -8,9 +8,10 @@ handed back then returns to its own queue only.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from typing import Any, Protocol
@@ -18,15 +19,19 @@ from typing import Any, Protocol
 from kombu import Connection, Producer
 from kombu.exceptions import ChannelError
 
-from taskrouting.exceptions import BrokerUnavailable
+from taskrouting.exceptions import BrokerBlocked, BrokerUnavailable
 
-from . import messages
+from . import closing, flow, messages
 from .broker import Broker
 from .confirms import MARK, Confirms, Fate, Refusal
 from .messages import COMPRESSION, OUTBOX, RELAYED_AT, Message
 
 #: Seconds to wait for the confirms of a batch.
 CONFIRM_TIMEOUT = 15.0
+
+#: Bytes that are written before confirms are waited for: so much fits into the sockets' buffers
+#: when the broker does not read any more, and we hear of it instead of being stuck.
+WINDOW = 256 * 1024
 
 #: AMQP's replies that blame the message: too large, malformed, not to be met. A missing exchange
 #: (404) or permission (403) blames the installation.
@@ -45,11 +50,22 @@ UNSENDABLE = (TypeError, ValueError, struct.error, OverflowError)
 REFUSED_BY_SQS = ("InvalidParameterValue", "InvalidMessageContents")
 
 
+#: What to do while the broker is blocked; returns for how long.
+Hold = Callable[[BrokerBlocked], timedelta]
+
+
 class Sender(Protocol):
     """Hands messages to the broker. Raises BrokerUnavailable when it is away."""
 
-    def send(self, messages: Sequence[Message]) -> list[Fate | Refusal]:
-        """Send ``messages`` and say what became of each, in their order."""
+    def send(self, messages: Sequence[Message], hold: Hold) -> list[Fate | Refusal]:
+        """Send ``messages`` and say what became of each, in their order.
+
+        ``hold`` is called again and again while the broker is blocked and some are on their way:
+        it says how long to wait until it is called again, or raises what ends the waiting.
+        """
+
+    def pause(self, hold: Hold) -> None:
+        """Wait for as long as the broker is blocked, likewise; nothing is on its way."""
 
 
 def sender(
@@ -73,37 +89,73 @@ class _ConfirmingSender:
         self._compression = compression
         #: Never used twice: a message of an earlier batch may be returned late.
         self._marks = count()
+        #: A confirm did not come: the connection may be dead and not say so.
+        self._doubtful = False
         self._open()
 
-    def send(self, messages: Sequence[Message]) -> list[Fate | Refusal]:
+    def send(self, messages: Sequence[Message], hold: Hold) -> list[Fate | Refusal]:
         """Send a batch; after a channel error send one by one to find the culprit."""
+        if self._doubtful:
+            closing.cut(self._connection)
+            raise BrokerUnavailable(
+                f"{self._connection.as_uri()}: no confirm came within {CONFIRM_TIMEOUT:g} seconds"
+            )
         with self._broker.faults(self._connection):
             try:
-                return self._send(messages)
+                return self._send(messages, hold)
             except (ChannelError, *self._connection.channel_errors):
                 self._open()
-                return [self._send_alone(message) for message in messages]
+                return [self._send_alone(message, hold) for message in messages]
+
+    def pause(self, hold: Hold) -> None:
+        """Wait until RabbitMQ says that there is room again."""
+        with self._broker.faults(self._connection):
+            while self._flow.blocked:
+                self._flow.wait(hold(self._flow.fault()).total_seconds())
 
     def _open(self) -> None:
         with self._broker.faults(self._connection):
             channel = self._connection.channel()
+            self._flow = flow.of(self._connection)
             self._confirms = Confirms(channel)
             self._producer = Producer(channel, auto_declare=False)
 
-    def _send(self, messages: Sequence[Message]) -> list[Fate | Refusal]:
-        refused: dict[str, Fate | Refusal] = {}
+    def _send(self, messages: Sequence[Message], hold: Hold) -> list[Fate | Refusal]:
+        known: dict[str, Fate | Refusal] = {}
         marks = [str(next(self._marks)) for _ in messages]
+        written = 0
         for mark, message in zip(marks, messages, strict=True):
+            if self._flow.blocked:
+                known[mark] = Fate.NACKED
+                continue
             try:
                 self._confirms.publish(mark, partial(self._write, message, mark))
             except UNSENDABLE as error:
-                refused[mark] = Refusal(str(error))
-        fates = {**self._confirms.gather(CONFIRM_TIMEOUT), **refused}
+                known[mark] = Refusal(str(error))
+            written += len(message.body)
+            if written > WINDOW:
+                self._listen(hold)
+                written = 0
+        self._listen(hold)
+        fates = {**self._confirms.take(), **known}
+        self._doubtful = Fate.UNKNOWN in fates.values()
         return [fates[mark] for mark in marks]
 
-    def _send_alone(self, message: Message) -> Fate | Refusal:
+    def _listen(self, hold: Hold) -> None:
+        """Wait for the confirms; while the broker is blocked they cannot come."""
+        deadline = time.monotonic() + CONFIRM_TIMEOUT
+        while not self._confirms.complete:
+            if self._flow.blocked:
+                self._flow.wait(hold(self._flow.fault()).total_seconds())
+                deadline = time.monotonic() + CONFIRM_TIMEOUT
+            elif (left := deadline - time.monotonic()) > 0:
+                self._flow.listen(left)
+            else:
+                return
+
+    def _send_alone(self, message: Message, hold: Hold) -> Fate | Refusal:
         try:
-            return self._send([message])[0]
+            return self._send([message], hold)[0]
         except (ChannelError, *self._connection.channel_errors) as error:
             self._open()
             if getattr(error, "reply_code", None) in BLAMES_THE_MESSAGE:
@@ -133,10 +185,13 @@ class _QueueSender:
         with broker.faults(connection):
             self._producer = Producer(connection.default_channel, auto_declare=False)
 
-    def send(self, messages: Sequence[Message]) -> list[Fate | Refusal]:
+    def send(self, messages: Sequence[Message], hold: Hold) -> list[Fate | Refusal]:
         """Send each message to its queue; the transport cannot confirm more than the write."""
         with self._broker.faults(self._connection):
             return [self._send(message) for message in messages]
+
+    def pause(self, hold: Hold) -> None:
+        """Do nothing: these transports say nothing, a write to them fails."""
 
     def _send(self, message: Message) -> Fate | Refusal:
         if message.queue == OUTBOX:
@@ -189,4 +244,4 @@ def _sent(message: Message, compression: str | None) -> dict[str, Any]:
     }
 
 
-__all__ = ["Fate", "Refusal", "Sender", "sender"]
+__all__ = ["Fate", "Hold", "Refusal", "Sender", "sender"]

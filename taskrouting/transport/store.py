@@ -97,12 +97,14 @@ def put(messages: Sequence[Message], *, using: str | None = None) -> None:
         wakeup.after_commit(alias)
 
 
-def claim(queue: str, limit: int, lease: timedelta, *, using: str) -> list[Claimed]:
-    """Take up to ``limit`` due messages of ``queue`` for ``lease``, most urgent first."""
+def claim(
+    queue: str, limit: int, lease: timedelta, *, using: str, mine: UUID | None = None
+) -> list[Claimed]:
+    """Take up to ``limit`` due messages, most urgent first; ``mine`` names the claim."""
     if limit < 1:
         return []
     dialect = DIALECTS[connections[using].vendor]
-    mine = uuid4()
+    mine = mine or uuid4()
     # MATERIALIZED: run once. PostgreSQL may run a plain subquery again for every row it updates.
     sql = f"""
         WITH due AS MATERIALIZED (
@@ -146,6 +148,15 @@ def release(
     if count:
         wakeup.after_commit(using)
     return count
+
+
+def abandon(queue: str, mine: UUID, *, using: str) -> None:
+    """Give back what is claimed as ``mine``, if anything is: the answer may have been lost."""
+    now = DIALECTS[connections[using].vendor].now
+    sql = f"""UPDATE {TABLE}
+        SET claim = NULL, available_at = {now}, deliveries = deliveries - 1
+        WHERE queue = %s AND claim = %s"""
+    _execute(using, sql, [queue, _uuid(mine, using)])
 
 
 def renew(tokens: Sequence[UUID], lease: timedelta, *, using: str) -> set[UUID]:
@@ -284,6 +295,6 @@ def _chunks(messages: Sequence[Message], connection: Any) -> Iterable[Sequence[M
 
 
 __all__ = [
-    "OUTBOX", "Claimed", "claim", "drop", "extend", "hasten", "is_due", "next_due", "put", "queues",
-    "received", "release", "renew", "settle",
+    "OUTBOX", "Claimed", "abandon", "claim", "drop", "extend", "hasten", "is_due", "next_due",
+    "put", "queues", "received", "release", "renew", "settle",
 ]  # fmt: skip

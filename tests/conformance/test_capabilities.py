@@ -9,6 +9,7 @@ lists_bindings     ``test_routing.py`` (no: what others bind is not seen)
 shared, durable    ``test_surviving.py`` (no: what was lost is sent again from the outbox)
 tells_redelivery   ``test_settling.py``
 priority           ``test_order.py`` (no: the outbox is emptied by priority all the same)
+tells_backlog      ``test_watch.py`` (no: nobody looks)
 =================  ===============================================================================
 """
 
@@ -22,7 +23,7 @@ from tests.conformance.places import RABBITMQ
 
 AMQP = Capabilities(
     name="amqp", confirms=True, routes=True, shared=True, durable=True, tells_redelivery=True,
-    priority="arguments", lists_bindings=False, embedded=False,
+    priority="arguments", lists_bindings=False, embedded=False, tells_backlog=True,
 )  # fmt: skip
 DJANGO = Capabilities(
     name="django", confirms=False, routes=False, shared=True, durable=True, tells_redelivery=True,
@@ -30,7 +31,7 @@ DJANGO = Capabilities(
 )  # fmt: skip
 REDIS = Capabilities(
     name="redis", confirms=False, routes=False, shared=True, durable=False, tells_redelivery=True,
-    priority="always", lists_bindings=True, embedded=False,
+    priority="always", lists_bindings=True, embedded=False, tells_backlog=True,
 )  # fmt: skip
 FILESYSTEM = Capabilities(
     name="filesystem", confirms=False, routes=False, shared=True, durable=False,

@@ -42,7 +42,7 @@ def test_a_new_installation_is_empty():
         "Worker       none is alive; start one with run_router_worker",
     ]
     assert status() == {
-        "broker": {"kind": "django", "reachable": True, "error": ""},
+        "broker": {"kind": "django", "reachable": True, "takes_messages": True, "error": ""},
         "outboxes": [
             {
                 "database": "default",

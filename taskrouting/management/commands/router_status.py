@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from taskrouting import health
-from taskrouting.health import Count, Health, OutboxHealth, QueueHealth, WorkerHealth
+from taskrouting.health import BrokerHealth, Count, Health, OutboxHealth, QueueHealth, WorkerHealth
 from taskrouting.management.base import RouterCommand
 
 
@@ -35,8 +35,7 @@ def _as_json(found: Health) -> str:
 
 
 def _lines(found: Health) -> Iterator[str]:
-    answer = "reachable" if found.broker.reachable else f"NOT reachable: {found.broker.error}"
-    yield f"Broker       {found.broker.kind}: {answer}"
+    yield f"Broker       {found.broker.kind}: {_broker(found.broker)}"
     yield from (f"Outbox       {_outbox(each)}" for each in found.outboxes)
     yield from (f"Queue        {_queue(each)}" for each in found.queues)
     yield f"Deliveries   {_counts(found.deliveries)}"
@@ -44,6 +43,14 @@ def _lines(found: Health) -> Iterator[str]:
     yield from (f"Worker       {_worker(each)}" for each in found.workers)
     if not any(worker.alive for worker in found.workers):
         yield "Worker       none is alive; start one with run_router_worker"
+
+
+def _broker(broker: BrokerHealth) -> str:
+    if not broker.reachable:
+        return f"NOT reachable: {broker.error}"
+    if not broker.takes_messages:
+        return "reachable, takes NO messages: it is short of memory or disk space"
+    return "reachable"
 
 
 def _outbox(outbox: OutboxHealth) -> str:

@@ -42,22 +42,22 @@ class Outage:
 
         Doubles from half a second to three, with jitter, so that recovery is seen soon.
         """
+        now = time.monotonic()
         if self._since is None:
-            self._since = time.monotonic()
-            if self._since - self._over_at > STEADY:
+            self._since = now
+            if now - self._over_at > STEADY:
                 self._faults = 0
         if _is_of_database(error):
             self.mercy = MERCY
         most = min(FIRST * 2**self._faults, self._longest or LONGEST)
         self._faults = min(self._faults + 1, 10)
         delay = timedelta(seconds=random.uniform(most / 2, most))  # noqa: S311  # no secret
-        away = timedelta(seconds=time.monotonic() - self._since)
         signals.emit(
             signals.fault_noticed,
             Outage,
             where=self._where,
             error=error,
-            away=away,
+            away=timedelta(seconds=now - self._since),
             retry_in=delay,
         )
         return delay

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from functools import partial
 from pathlib import Path
 
 import pytest
-import redis
 
-from taskrouting.models import DeadLetter, Delivery, Message
+from taskrouting.models import DeadLetter, Delivery
 from taskrouting.routing import topology
 from taskrouting.transport import broker
 from tests.acceptance.scenes import (
@@ -26,7 +24,7 @@ from tests.acceptance.scenes import (
 )
 from tests.acceptance.test_outages import plain
 from tests.acceptance.test_worker import depot
-from tests.services import REDIS_OWNER, opened
+from tests.services import opened
 from tests.waiting import wait_until
 
 __all__ = ["away", "depot", "scene"]
@@ -125,40 +123,6 @@ def test_a_binding_that_somebody_removes_is_made_anew(scene: Scene, tmp_path: Pa
         )
 
         wait_until(partial(reaches, scene), timeout=PATIENCE, message="an event")
-
-
-@pytest.mark.parametrize("away", [REDIS], indirect=True)
-def test_a_redis_that_forgets_everything_loses_nothing(scene: Scene, tmp_path: Path) -> None:
-    """FLUSHDB under worker and relay: all that nobody has received is sent again.
-
-    What waits in the queues, what is held, and who is bound to what: it is all gone.
-    """
-    log, bindings = tmp_path / "calls", f"_kombu.binding.{scene.settings['EXCHANGE']}"
-    with (
-        redis.Redis.from_url(scene.broker_url) as server,
-        scene.worker(tmp_path, "--threads", "1", "--prefetch", "2", hurry=HURRIED_WATCH) as worker,
-    ):
-        worker.wait_until_ready()
-        scene.publish("depot.call.slow", seconds=3, log=str(log))
-        wait_until(lambda: log.exists(), timeout=PATIENCE, message="the handler to begin")
-        for _ in range(20):
-            scene.publish_both()
-        wait_until(lambda: waiting(server) > 5, timeout=PATIENCE, message="a queue")
-
-        server.flushdb()
-
-        server.set(REDIS_OWNER, int(time.time()))
-        scene.wait_until_handled(41)
-        wait_until(lambda: not scene.rows(Message).exists(), timeout=PATIENCE)
-        wait_until(lambda: server.smembers(bindings), timeout=PATIENCE, message="the bindings")
-    rows = scene.rows(Delivery).values_list("state", "attempts", "crashes")
-    assert set(rows) == {("handled", 1, 0)}
-    assert not scene.rows(DeadLetter).exists()
-
-
-def waiting(server: redis.Redis) -> int:
-    """How much waits in the queue, over all priorities."""
-    return sum(server.llen(key) for key in server.keys("write_queue*"))
 
 
 def reaches(scene: Scene) -> bool:

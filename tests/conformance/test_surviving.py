@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,7 +11,8 @@ import pytest
 from django.db.models.functions import Now
 from kombu import Producer
 
-from tests.conformance.installation import PATIENCE, Installation, identities
+from taskrouting.transport import receiving
+from tests.conformance.installation import PATIENCE, TICK, Installation, identities
 from tests.conformance.places import EVERYWHERE, FILESYSTEM, MEMORY, REDIS
 from tests.waiting import wait_until
 
@@ -81,6 +83,23 @@ def test_a_busy_queue_gives_back_what_a_dead_consumer_held(installation: Install
 
         publish()
         wait_until(came_while_busy, timeout=PATIENCE, message="what the dead consumer held")
+
+
+@pytest.mark.parametrize("place", [REDIS], indirect=True)
+def test_a_neighbour_on_the_same_redis_gives_back_only_what_is_its_own(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another installation is less patient: with Kombu's names it would give back ours too."""
+    monkeypatch.setattr(receiving, "CHECK_EVERY", 0.1)
+    queue = installation.queue("video.#")
+    installation.send("video.upload")
+    with installation.taking(queue) as taker:
+        taker.take()
+        installation.configure(LEASE=LEASE, EXCHANGE=f"{installation.prefix}_other")
+        with installation.taking(queue) as neighbour:
+            later = time.monotonic() + 3 * LEASE
+            wait_until(lambda: neighbour.receiver.drain(TICK) or time.monotonic() > later)
+        assert neighbour.arrivals == []
 
 
 @pytest.mark.parametrize("place", [MEMORY], indirect=True)

@@ -19,7 +19,7 @@ BROKEN = {
     ),
     "skip_the_fence": (
         "postgres",
-        ["--deeds", "stop_for_long", "--kinds", "work.slow", "work.external"],
+        ["--deeds", "stop_for_long", "--kinds", "work.plain", "work.slow"],
         {"outcomes recorded twice"},
     ),
     "forget_the_unique_key": (

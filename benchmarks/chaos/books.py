@@ -65,7 +65,7 @@ def audit(here: Installation) -> Books:
     _audit_rows(books, facts)
     _database_effects(books, facts)
     _external_effects(books, facts, here)
-    _outcomes(books, facts)
+    _outcomes(books, facts, here.folder)
     _what_is_left(books, here)
     _copies(books, here.folder)
     return books
@@ -112,7 +112,7 @@ def _external_effects(books: Books, facts: dict[str, str], here: Installation) -
     )
 
 
-def _outcomes(books: Books, facts: dict[str, str]) -> None:
+def _outcomes(books: Books, facts: dict[str, str], folder: Path) -> None:
     from taskrouting.models import DeadLetter, Delivery
 
     letters = DeadLetter.objects.values_list("event_id", "subscription", "reason")
@@ -123,6 +123,9 @@ def _outcomes(books: Books, facts: dict[str, str]) -> None:
     books.add("stuck poison", expected - counts.keys())
     books.add("wrongly dead", counts.keys() - expected)
     books.add("doubled dead letters", _repeated(counts))
+    recorded = journal.read(folder, journal.HANDLED)
+    handled = Counter((entry["event_id"], entry["subscription"]) for entry in recorded)
+    books.add("outcomes recorded twice", _repeated(handled))
     rows = Delivery.objects.exclude(state__in=ENDED)
     books.add("unfinished deliveries", rows.values_list("event_id", "subscription", "state"))
 

@@ -19,7 +19,8 @@ DEEDS = "deeds.jsonl"
 #: What external handlers did.
 EFFECTS = "effects.jsonl"
 
-#: Copies that the ledger recognised.
+#: Outcomes as they were recorded: deliveries handled, and copies that the ledger recognised.
+HANDLED = "handled.jsonl"
 DUPLICATES = "duplicates.jsonl"
 
 

@@ -65,6 +65,7 @@ class Mayhem:
         """``deeds`` limits what is done, each as often as the others; empty means everything."""
         self._here = installation
         self._deeds = deeds
+        self._stopped: list[threading.Timer] = []
         self._over = threading.Event()
         self._threads = [
             self._thread(random.Random(seed), self._to_programs, pace.programs),
@@ -80,7 +81,7 @@ class Mayhem:
     def end(self) -> None:
         """Stop, with every server up and every process running."""
         self._over.set()
-        for thread in self._threads:
+        for thread in [*self._threads, *self._stopped]:
             thread.join()
         if self.failures:
             raise self.failures[0]
@@ -221,8 +222,9 @@ class Mayhem:
             pid = dice.choice(pids)
             self._note("process stopped", [pid], seconds=seconds)
             processes.send([pid], signal.SIGSTOP)
-            self._over.wait(seconds)
-            processes.send([pid], signal.SIGCONT)
+            again = threading.Timer(seconds, processes.send, [[pid], signal.SIGCONT])
+            again.start()
+            self._stopped.append(again)
 
     def _server(self, which: str) -> servers.Server:
         server = getattr(self._here, which)

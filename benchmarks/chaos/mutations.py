@@ -30,16 +30,12 @@ def acknowledge_before_commit() -> None:
 
 def skip_the_fence() -> None:
     """Record an outcome whoever holds the token."""
-    from django.db.models.functions import Now
-
     from taskrouting.consuming import ledger
 
     def unfenced(claim: Any, **values: Any) -> None:
-        mine = ledger._deliveries().filter(pk=claim.delivery)
-        mine.update(token=None, finished_at=Now(), **values)
-        ledger._drop_lease(claim)
+        ledger._deliveries().filter(pk=claim.delivery).update(**values)
 
-    ledger._finish = unfenced
+    ledger._write = unfenced
 
 
 def forget_the_unique_key() -> None:

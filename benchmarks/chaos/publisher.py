@@ -28,7 +28,7 @@ KINDS = {
     "work.parent": 60,
     "work.external": 60,
     "work.lingering": 6,
-    "work.slow": 1,
+    "work.slow": 3,
     "work.poison": 1,
 }
 

@@ -25,6 +25,8 @@ QUIET = 60.0
 
 LOOK_EVERY = 1.0
 
+WORKERS, PROCESSES = 2, 2
+
 #: When nothing is killed any more, what is to be sent again much later is sent after this time.
 PATIENCE = timedelta(seconds=10)
 
@@ -89,6 +91,7 @@ class Run:
     def go(self) -> Report:
         """Do all of it."""
         publisher = self._start()
+        self._await_workers()
         mayhem = Mayhem(self._here, self._plan.seed, self._plan.pace, self._plan.deeds)
         mayhem.begin()
         try:
@@ -113,7 +116,7 @@ class Run:
 
     def _start(self) -> Program:
         """Two workers of two processes, one of them with its relay, and a relay that runs alone."""
-        worker = ["django", "run_router_worker", "--processes", "2"]
+        worker = ["django", "run_router_worker", "--processes", str(PROCESSES)]
         self._here.add("worker-a", *worker)
         self._here.add("worker-b", *worker, "--no-relay")
         self._here.add("relay", "django", "run_router_relay")
@@ -122,6 +125,17 @@ class Run:
         options += ["--kinds", *self._plan.kinds] if self._plan.kinds else []
         command = ["benchmarks.chaos.publisher", str(seed), str(publishers), *options]
         return self._here.add("publisher", *command)
+
+    def _await_workers(self) -> None:
+        """Begin when everybody is there: who has not begun cannot be disturbed."""
+        from taskrouting.models import WorkerProcess
+
+        deadline = time.monotonic() + QUIET
+        while _patiently(WorkerProcess.objects.count) < WORKERS * PROCESSES:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The workers do not begin; see {self._here.folder}.")
+            time.sleep(0.1)
+        self._began = time.monotonic()
 
     def _until_enough(self, mayhem: Mayhem) -> None:
         """Let it go on; keep the publishers from running away from the workers."""

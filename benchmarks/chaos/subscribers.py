@@ -109,11 +109,9 @@ def note(event: Event, subscription: str) -> None:
 
 @receiver(signals.delivery_finished)
 def notice(*, event: Event, subscription: str, outcome: str, **more: object) -> None:
-    """Note the copies that were recognised: where nothing is killed there must be none."""
-    if outcome == "duplicate":
+    """Note what the ledger has recorded, and the copies that it has recognised."""
+    names = {"handled": journal.HANDLED, "duplicate": journal.DUPLICATES}
+    if outcome in names:
         journal.write(
-            settings.CHAOS_FOLDER,
-            journal.DUPLICATES,
-            event_id=event.id,
-            subscription=subscription,
+            settings.CHAOS_FOLDER, names[outcome], event_id=event.id, subscription=subscription
         )

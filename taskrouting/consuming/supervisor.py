@@ -45,6 +45,9 @@ HOPELESS, FAILED = os.EX_CONFIG, 1
 #: Seconds within which several signals are one wish: ``timeout`` signals the child and its group.
 ONE_WISH = 0.5
 
+#: Seconds until a signal is heard that came in the instant before the main thread began to wait.
+HEARING = 0.5
+
 #: The signals that ask us to stop.
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -169,7 +172,8 @@ class Supervisor:
         # Signals are for the main thread, and it hears them only while it does nothing else.
         work = threading.Thread(target=lambda: codes.append(self._work(stop)))
         work.start()
-        work.join()
+        while work.is_alive():
+            work.join(HEARING)
         # Handlers that outlived the grace must not keep the process.
         os._exit(codes[0] if codes else 1)
 

@@ -19,8 +19,8 @@ BROKEN = {
     ),
     "skip_the_fence": (
         "postgres",
-        ["--deeds", "kill_process", "stop_for_long", "--kinds", "work.lingering"],
-        {"doubled effects"},
+        ["--deeds", "stop_for_long", "--kinds", "work.plain", "work.slow"],
+        {"outcomes recorded twice"},
     ),
     "forget_the_unique_key": (
         "postgres",

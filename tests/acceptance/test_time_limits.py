@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,15 +106,17 @@ def test_a_handler_that_returns_late_records_nothing(
 ) -> None:
     """What it returns and writes after its attempt was recorded as timed out is lost."""
     neighbour, go = tmp_path / "neighbour", tmp_path / "go"
-    log, pipe = tmp_path / "log", tmp_path / "pipe"
-    os.mkfifo(pipe)
+    log, door = tmp_path / "log", socket.create_server(("127.0.0.1", 0))
     installation.publish("slow.neighbour", {"log": str(neighbour), "until": str(go)})
     wait_until(lambda: begun(neighbour), timeout=PATIENCE, message="the neighbour to begin")
-    installation.publish(key, {"log": str(log), "pipe": str(pipe)})
+    installation.publish(key, {"log": str(log), "port": door.getsockname()[1]})
+    with door:
+        door.settimeout(PATIENCE)
+        held, _ = door.accept()  # it waits for a byte now
     (row,) = wait_for_deliveries(installation, 1, state=state)
     wait_until(lambda: replaced(worker), timeout=PATIENCE, message="the process to make room")
 
-    os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    held.close()
     wait_until(lambda: len(lines(log)) == 2, timeout=PATIENCE, message="the handler to return")
     go.touch()
     wait_for_deliveries(installation, 1, routing_key="slow.neighbour", state="handled")

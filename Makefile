@@ -6,6 +6,9 @@ SHELL := /bin/bash
 .PHONY: help demo serve test test-matrix fuzz chaos long-run pruning lint wheel clean
 .DELETE_ON_ERROR:
 
+# Most tests wait for other processes most of the time.
+SIDE_BY_SIDE := -n 3 --dist worksteal
+
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 # The first of the names that is there and runs a Python that will do.
 find_python = $(firstword $(foreach name,$(1),$(shell $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && command -v $(name))))
@@ -24,13 +27,13 @@ serve: .venv/installed  ## The example site, with a worker beside it
 	@.venv/bin/python manage.py serve
 
 test: .venv/installed  ## All tests; PYTEST_ARGS="tests/unit -k topics" for some
-	.venv/bin/pytest $(PYTEST_ARGS)
+	.venv/bin/pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-matrix: $(if $(PYTHON_3_13),.venv-3.13/installed)  ## The tests on Python 3.13 with the newest Django, without the long ones
 ifeq ($(PYTHON_3_13),)
 	@echo 'Skipped: no Python 3.13, neither as python3.13 nor in ~/.pyenv/versions.'
 else
-	.venv-3.13/bin/pytest -m 'not browser and not faults' $(PYTEST_ARGS)
+	.venv-3.13/bin/pytest $(SIDE_BY_SIDE) -m 'not browser and not faults' $(PYTEST_ARGS)
 endif
 
 SECONDS = 60

@@ -113,7 +113,7 @@ def test_a_handler_that_returns_late_records_nothing(
     with door:
         door.settimeout(PATIENCE)
         held, _ = door.accept()  # it waits for a byte now
-    (row,) = wait_for_deliveries(installation, 1, state=state)
+    (row,) = wait_for_deliveries(installation, 1, routing_key=key, state=state)
     wait_until(lambda: replaced(worker), timeout=PATIENCE, message="the process to make room")
 
     held.close()

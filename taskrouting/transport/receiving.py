@@ -17,7 +17,7 @@ from typing import Any
 
 from kombu import Connection, Consumer, Queue
 
-from . import arrivals, closing, latecomers, store, strays
+from . import arrivals, closing, doubts, latecomers, store, strays
 from .arrivals import arrival_of
 from .broker import Broker
 from .messages import Arrival
@@ -197,6 +197,7 @@ def receiver(broker: Broker, watch: Watch | None = None) -> Iterator[Receiver]:
     with broker.connect(heartbeat=HEARTBEAT) as connection:
         receiver = Receiver(broker, connection, watch)
         with broker.faults(connection):
+            doubts.end()
             store.release(broker.left_behind, using=broker.database)
         broker.left_behind.clear()
         watching = watch.over(receiver.intake, receiver.paused) if watch else nullcontext()

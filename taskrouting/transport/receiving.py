@@ -45,6 +45,8 @@ class Receiver:
         self._watch = watch
         #: The way to the broker is broken: what is said over it is lost, and comes back later.
         self._lost = False
+        #: Nobody takes anything any more; what a last BRPOP still brings returns to its queue.
+        self._over = False
         self.intake = Intake()
         self._broker = broker
         self.connection = connection
@@ -100,6 +102,7 @@ class Receiver:
 
     def hand_back_all(self) -> None:
         """Return everything unsettled, where the way to the broker is still open."""
+        self._over = True
         try:
             while self._unsettled and not self._lost:
                 next(iter(self._unsettled.values())).requeue()
@@ -151,6 +154,9 @@ class Receiver:
 
     def _receive(self, queue: str, deliver: Callable[[Arrival], None]) -> Callable[[Any], None]:
         def on_message(message: Any) -> None:
+            if self._over:
+                message.requeue()
+                return
             tag = next(self._tags)
             self._unsettled[tag] = message
             self.intake.received(queue)

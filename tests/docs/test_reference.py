@@ -195,7 +195,7 @@ def test_the_table_of_transports_is_the_codes() -> None:
     """What transports.md says that a broker can do is what the code believes."""
     text = (pages.DOCS / "explanation" / "transports.md").read_text(encoding="utf-8")
     flags = ("confirms", "routes", "shared", "durable", "tells_redelivery", "priority",
-             "lists_bindings")  # fmt: skip
+             "lists_bindings", "tells_backlog")  # fmt: skip
 
     told = {pages.codes(row[0])[0].removesuffix("://"): row[1:] for row in pages.rows(text)}
 

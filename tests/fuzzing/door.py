@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taskrouting import events
-from taskrouting.consuming import batches, delivery
+from taskrouting.consuming import batches, delivery, given_up
 from taskrouting.consuming.site import Site
 from taskrouting.events import Event
 from taskrouting.models import DeadLetter, Delivery, Message
@@ -38,9 +38,8 @@ def deliver_many(arrival: Arrival) -> None:
 
 
 def give_up(arrival: Arrival) -> None:
-    """Take a message that the broker has given up on; it is kept, with the same promise."""
-    _watch(arrival, lambda here: delivery.keep_given_up(arrival, here))
-    assert DeadLetter.objects.get().reason == "broker"
+    """Take a message that the broker has given up on; it is kept or goes back."""
+    _watch(arrival, lambda here: given_up.take(arrival, here))
 
 
 def _watch(arrival: Arrival, run: Callable[[Site], object]) -> None:
@@ -52,7 +51,8 @@ def _watch(arrival: Arrival, run: Callable[[Site], object]) -> None:
 
     run(Site(worker="door", acknowledge=acknowledged.append, kept=True))
 
-    assert acknowledged == [arrival], f"settled {len(acknowledged)} times"
+    settled = [(each.generation, each.tag) for each in acknowledged]
+    assert settled == [(arrival.generation, arrival.tag)], f"settled {len(settled)} times"
     letter = DeadLetter.objects.first()
     if letter is None:
         # A suspect waits in the store for each of its subscriptions; a token that the ledger did

@@ -70,7 +70,7 @@ def write_all(events):
 
 
 @subscribe(
-    "once.#", queue=queue("once"), name="once", retry=Retry(max_attempts=1), timeout=0.5,
+    "once.#", queue=queue("once"), name="once", retry=Retry(max_attempts=1), timeout=2,
     effects="external",
 )  # fmt: skip
 def outlive(event):
@@ -78,7 +78,7 @@ def outlive(event):
     come_back_late(event)
 
 
-@subscribe("late.#", queue=queue("late"), name="late", retry=Retry(base=3600), timeout=0.5)
+@subscribe("late.#", queue=queue("late"), name="late", retry=Retry(base=3600), timeout=2)
 def outlive_and_write(event):
     """Hear of no timeout, come back late, and write then."""
     come_back_late(event)

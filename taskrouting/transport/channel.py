@@ -21,7 +21,7 @@ from kombu.utils.json import dumps, loads
 
 from taskrouting import json_text, topics
 
-from . import models, store
+from . import doubts, models, store
 from .messages import Message
 from .strays import BROKEN
 
@@ -176,7 +176,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
         store.put([self._to_store(queue, message) for queue in queues], using=self.alias)
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
-        for claimed in store.claim(queue, 1, self.connection.lease, using=self.alias):
+        for claimed in doubts.claim(queue, 1, self.connection.lease, using=self.alias):
             return self._payload(claimed)
         raise Empty
 
@@ -186,7 +186,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
         for queue in queues:
             room = self.qos.can_consume_max_estimate()
             limit = 100 if room is None else room
-            for claimed in store.claim(queue, limit, self.connection.lease, using=self.alias):
+            for claimed in doubts.claim(queue, limit, self.connection.lease, using=self.alias):
                 delivered = True
                 self.connection._deliver(self._payload(claimed), queue)
         if not delivered:

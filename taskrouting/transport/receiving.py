@@ -17,7 +17,7 @@ from typing import Any
 
 from kombu import Connection, Consumer, Queue
 
-from . import arrivals, closing, latecomers, store, strays
+from . import arrivals, closing, doubts, latecomers, store, strays
 from .arrivals import arrival_of
 from .broker import Broker
 from .messages import Arrival
@@ -54,7 +54,8 @@ class Receiver:
         self._anew: dict[str, Callable[[], None]] = {}
         #: Queues from which nothing is taken for the moment.
         self.paused: set[str] = set()
-        self._unsettled: dict[int, Any] = {}
+        #: By tag: the queue it came from, and Kombu's message.
+        self._unsettled: dict[int, tuple[str, Any]] = {}
         self._tags = count(1)
         self._checked_at = time.monotonic()
 
@@ -105,12 +106,13 @@ class Receiver:
         self._over = True
         try:
             while self._unsettled and not self._lost:
-                next(iter(self._unsettled.values())).requeue()
-                del self._unsettled[next(iter(self._unsettled))]
+                tag, (_, message) = next(iter(self._unsettled.items()))
+                message.requeue()
+                del self._unsettled[tag]
         except Exception as error:  # noqa: BLE001  # the broker does it when we are gone
             logger.debug("Not handed back: %s", error)
         if self._broker.can.embedded:  # a table does not know that we are gone
-            left = [message.properties["claimed"] for message in self._unsettled.values()]
+            left = [message.properties["claimed"] for _, message in self._unsettled.values()]
             self._broker.left_behind.extend(left)
         self._unsettled.clear()
 
@@ -145,12 +147,12 @@ class Receiver:
     def _settle(self, arrival: Arrival, settle: Callable[[Any], None]) -> None:
         if arrival.generation != self.generation or self._lost:
             return
-        message = self._unsettled.get(arrival.tag)
-        if message is not None:
+        if arrival.tag in self._unsettled:
+            queue, message = self._unsettled[arrival.tag]
             with self._broker.faults(self.connection):
                 settle(message)
             del self._unsettled[arrival.tag]
-            self.intake.settled(arrival.queue)
+            self.intake.settled(queue)
 
     def _receive(self, queue: str, deliver: Callable[[Arrival], None]) -> Callable[[Any], None]:
         def on_message(message: Any) -> None:
@@ -158,7 +160,7 @@ class Receiver:
                 message.requeue()
                 return
             tag = next(self._tags)
-            self._unsettled[tag] = message
+            self._unsettled[tag] = queue, message
             self.intake.received(queue)
             deliver(arrivals.of_kombu(message, queue, self.generation, tag))
 
@@ -203,6 +205,7 @@ def receiver(broker: Broker, watch: Watch | None = None) -> Iterator[Receiver]:
     with broker.connect(heartbeat=HEARTBEAT) as connection:
         receiver = Receiver(broker, connection, watch)
         with broker.faults(connection):
+            doubts.end()
             store.release(broker.left_behind, using=broker.database)
         broker.left_behind.clear()
         watching = watch.over(receiver.intake, receiver.paused) if watch else nullcontext()

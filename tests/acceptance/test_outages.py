@@ -40,6 +40,9 @@ OUTAGES = 50
 #: Outages after which every thread has run and every connection has been opened.
 WARM = 5
 
+#: Seconds that no test waits for: what is claimed or leased is given back, and does not lapse.
+LONG = 600
+
 #: Wait for less than a worker does otherwise: fifty outages would take minutes.
 HURRY = {
     "taskrouting.transport.outage.FIRST": 0.02,
@@ -47,6 +50,7 @@ HURRY = {
     "taskrouting.transport.outage.MERCY": 0.1,
     "taskrouting.consuming.leases.SOON": 0.1,
     "taskrouting.publishing.relay.RESEND": 2,
+    "taskrouting.publishing.relay.CLAIM": LONG,
     "taskrouting.consuming.attempts.SOON": 0.1,
     "taskrouting.consuming.attempts.ASIDE": 0.5,
     "taskrouting.consuming.delivery.ASIDE": 0.5,
@@ -59,8 +63,12 @@ PATIENT = {**EARLY, "taskrouting.transport.outage.MERCY": 4}
 
 
 def test_fifty_outages_leave_nothing_behind(scene: Scene, tmp_path: Path) -> None:
-    """No attempt, no crash, no descriptor and no thread is spent on them, and no event lost."""
-    with scene.worker(tmp_path, hurry=HURRY) as worker:
+    """No attempt, no crash, no descriptor and no thread is spent on them, and no event lost.
+
+    Nor is anything left that others could take up only when a claim or a lease has lapsed.
+    """
+    lease = {} if scene.alias == "default" else {"LEASE": LONG}  # Redis needs a short one
+    with scene.worker(tmp_path, hurry=HURRY, **lease) as worker:
         worker.wait_until_ready()
         pid = scene.pid()
         scene.publish_both()

@@ -62,7 +62,7 @@ def hand_back_through_the_exchange() -> None:
     from taskrouting.transport.receiving import Receiver
 
     def spreading(self: Any, arrival: Any) -> None:
-        message = self._unsettled.pop(arrival.tag, None)
+        _, message = self._unsettled.pop(arrival.tag, ("", None))
         if message is None:
             return
         Producer(self.connection.default_channel, auto_declare=False).publish(

@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-matrix fuzz chaos long-run pruning lint wheel clean
+.PHONY: help demo serve test test-chaos test-matrix fuzz chaos long-run pruning lint wheel clean
 .DELETE_ON_ERROR:
 
 # Most tests wait for other processes most of the time.
@@ -26,8 +26,11 @@ demo: .venv/installed  ## Upload a real video and follow it to the audit log (VI
 serve: .venv/installed  ## The example site, with a worker beside it
 	@.venv/bin/python manage.py serve
 
-test: .venv/installed  ## All tests; PYTEST_ARGS="tests/unit -k topics" for some
-	.venv/bin/pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
+test: .venv/installed  ## All tests but those of chaos; PYTEST_ARGS="tests/unit -k topics" for some
+	.venv/bin/pytest $(SIDE_BY_SIDE) -m 'not chaos' $(PYTEST_ARGS)
+
+test-chaos: .venv/installed  ## Short runs of chaos, and of code that was broken on purpose (a quarter of an hour)
+	.venv/bin/pytest -m chaos $(PYTEST_ARGS)
 
 test-matrix: $(if $(PYTHON_3_13),.venv-3.13/installed)  ## The tests on Python 3.13 with the newest Django, without the long ones
 ifeq ($(PYTHON_3_13),)

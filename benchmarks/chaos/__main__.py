@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,7 +56,10 @@ def _run(options: argparse.Namespace) -> int:
         report = run.go()
     print(reporting.table(report), flush=True)
     reporting.append(report, options.results)
-    return 1 if report.violations else 0
+    if report.violations:
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 def _in_a_process_of_its_own(broker: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,13 +27,12 @@ def run(folder: Path, broker: str, *options: str) -> dict[str, Any]:
     ended = subprocess.run(
         [*command, *options, "--results", str(results)],
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         check=False,
     )
-    assert ended.returncode in (0, 1), ended.stdout + ended.stderr
+    assert results.exists(), ended.stdout + ended.stderr
     report: dict[str, Any] = json.loads(results.read_text())
     assert ended.returncode == any(report["violations"].values()), ended.stdout
     report["printed"] = ended.stdout

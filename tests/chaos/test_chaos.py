@@ -12,7 +12,7 @@ import pytest
 from benchmarks.chaos.installation import BROKERS
 from tests.chaos.runs import run
 
-pytestmark = [pytest.mark.faults, pytest.mark.services]
+pytestmark = [pytest.mark.chaos, pytest.mark.faults, pytest.mark.services]
 
 
 @pytest.mark.parametrize("broker", BROKERS)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.runs import run
 
-pytestmark = [pytest.mark.faults, pytest.mark.services]
+pytestmark = [pytest.mark.chaos, pytest.mark.faults, pytest.mark.services]
 
 #: The mutation, where and with what it shows, and the promises that it must break.
 BROKEN = {

@@ -43,11 +43,20 @@ def pages(rows: dict[type[Model], Model]) -> list[Page]:
 def actions() -> list[Action]:
     """Every action that a list of ours may offer to anybody."""
     ours = [model for model in admin.site._registry if model._meta.app_label == APP]
+    offered = [(model, admin.site.get_model_admin(model)._get_base_actions()) for model in ours]
     return [
         Action(name, model, tuple(getattr(run, "allowed_permissions", ())))
-        for model in ours
-        for run, name, _ in admin.site.get_model_admin(model)._get_base_actions()
+        for model, found in offered
+        for run, name in map(_run_and_name, found)
     ]
+
+
+def _run_and_name(action: object) -> tuple[object, str]:
+    """Read what Django offers: up to 6.0 a plain tuple, then an object that must not be unpacked."""
+    if hasattr(action, "func") and hasattr(action, "name"):
+        return action.func, action.name
+    run, name, _ = action  # type: ignore[misc]  # the tuple of old
+    return run, name
 
 
 def powers() -> set[str]:

@@ -52,7 +52,7 @@ def actions() -> list[Action]:
 
 
 def _run_and_name(action: object) -> tuple[object, str]:
-    """Read what Django offers: up to 6.0 a plain tuple, then an object that must not be unpacked."""
+    """Read what Django offers: a plain tuple at first, later an object with these names."""
     if hasattr(action, "func") and hasattr(action, "name"):
         return action.func, action.name
     run, name, _ = action  # type: ignore[misc]  # the tuple of old

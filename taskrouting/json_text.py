@@ -27,6 +27,11 @@ _SHORT.maxstring = _SHORT.maxother = 80
 _REFUSED_CHARACTERS = re.compile(r"[\x00\ud800-\udfff]")
 
 
+def storable(text: str) -> str:
+    """Replace what PostgreSQL keeps in no text and in no JSON: NUL and lone surrogates."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
 def dumps(value: Any, where: str) -> str:
     """Write ``value`` as compact JSON text that is not escaped to ASCII.
 

@@ -8,6 +8,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import services
+from tests.conformance.fixtures import (
+    installation,
+    place,
+    postgresql_settings,
+    sqlite_settings,
+    sqs_url,
+)
+
+__all__ = ["installation", "place", "postgresql_settings", "sqlite_settings", "sqs_url"]
 
 # How long an example takes says more about the machine's other work than about our code.
 settings.register_profile("busy cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])

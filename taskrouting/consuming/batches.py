@@ -21,7 +21,7 @@ from taskrouting.transport.messages import Arrival
 from . import claims, faults, ledger
 from .attempts import HANDLER_ERRORS, SOON, Attempt, call
 from .claims import ClaimHeld, Copy
-from .delivery import copy_of, keep_indigestible, open_message, put_off, settle
+from .delivery import copy_of, costing_only_itself, open_message, put_off, settle
 from .judging import Reason
 from .site import Site, database, isolate_on_commit
 from .turns import in_turn
@@ -42,7 +42,7 @@ def deliver(arrivals: Sequence[Arrival], site: Site) -> None:
     """
     together: dict[str, list[Item]] = {}
     for arrival in arrivals:
-        for item in _opened(arrival, site):
+        for item in costing_only_itself(_opened, arrival, site, instead=list[Item]()):
             together.setdefault(item.copy.subscription.name, []).append(item)
     for items in together.values():
         _run_together(items, site)
@@ -52,20 +52,12 @@ def deliver(arrivals: Sequence[Arrival], site: Site) -> None:
 
 def _opened(arrival: Arrival, site: Site) -> list[Item]:
     """Open one message; run what must go alone, and return what may go together."""
-    try:
-        event, wanted = open_message(arrival, site) or (None, [])
-        items = [Item(arrival, copy_of(arrival, event, each)) for each in wanted if event]
-        alone = [item for item in items if _must_go_alone(arrival, item.copy.subscription)]
-        for item in alone:
-            _run_alone(item, site)
-        return [item for item in items if item not in alone]
-    except faults.DatabaseAway:
-        raise
-    except Exception as error:
-        if faults.is_outage(error):
-            raise faults.DatabaseAway(str(error)) from error
-        keep_indigestible(arrival, error, site)
-        return []
+    event, wanted = open_message(arrival, site) or (None, [])
+    items = [Item(arrival, copy_of(arrival, event, each)) for each in wanted if event]
+    alone = [item for item in items if _must_go_alone(arrival, item.copy.subscription)]
+    for item in alone:
+        _run_alone(item, site)
+    return [item for item in items if item not in alone]
 
 
 def _must_go_alone(arrival: Arrival, subscription: Subscription) -> bool:
@@ -135,10 +127,8 @@ def _overrun(items: Sequence[Item], error: HandlerTimeout, site: Site) -> None:
 
     def set_apart() -> None:
         with transaction.atomic(using=database()):
-            for item in sorted(
-                items, key=lambda item: (item.copy.event.source, item.copy.event.id)
-            ):
-                ledger.postpone_new(item.copy, site.worker)
+            for copy in claims.in_order([item.copy for item in items]):
+                ledger.postpone_new(copy, site.worker)
 
     if items[0].copy.subscription.ledger:
         faults.resolutely(set_apart)

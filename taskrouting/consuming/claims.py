@@ -102,14 +102,15 @@ def claim(copy: Copy, worker: str) -> Claim | None:
 
 
 def claim_many(copies: Sequence[Copy], worker: str) -> list[Claim]:
-    """Take the deliveries of several original copies with one INSERT; duplicates are left out.
-
-    Sorted by key, so that two workers that meet wait for each other instead of deadlocking.
-    """
-    ordered = sorted(copies, key=lambda copy: (copy.event.source, copy.event.id))
-    claims = {_key(copy): _fresh(copy) for copy in ordered}
+    """Take the deliveries of several original copies with one INSERT; duplicates are left out."""
+    claims = {_key(copy): _fresh(copy) for copy in in_order(copies)}
     inserted = _insert(list(claims.values()), worker)
     return [replace(claims[key], delivery=number) for key, number in inserted]
+
+
+def in_order(copies: Sequence[Copy]) -> list[Copy]:
+    """Sort by key: two workers that meet wait for each other then, instead of deadlocking."""
+    return sorted(copies, key=lambda copy: (copy.event.source, copy.event.id))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 
@@ -39,6 +39,8 @@ from .judging import Outcome
 from .site import Site, database
 
 logger = logging.getLogger("taskrouting.delivery")
+
+T = TypeVar("T")
 
 Reason = DeadLetter.Reason
 
@@ -66,13 +68,16 @@ def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
     Raises DatabaseAway when the database is away: nothing is settled, hand the message back.
     What else goes wrong outside the handler is this message's fault, and costs only this message.
     """
-    return costing_only_itself(_deliver, arrival, site)
+    return costing_only_itself(_deliver, arrival, site, instead=[Outcome.DEAD])
 
 
 def costing_only_itself(
-    work: Callable[[Arrival, Site], list[Outcome]], arrival: Arrival, site: Site
-) -> list[Outcome]:
-    """Do ``work`` on a message; over one on which we stumble ourselves nobody else shall fall."""
+    work: Callable[[Arrival, Site], T], arrival: Arrival, site: Site, *, instead: T
+) -> T:
+    """Do ``work`` on a message; over one on which we stumble ourselves nobody else shall fall.
+
+    Such a message is kept as a dead letter, and ``instead`` is returned.
+    """
     try:
         return work(arrival, site)
     except faults.DatabaseAway:
@@ -80,11 +85,11 @@ def costing_only_itself(
     except Exception as error:
         if faults.is_outage(error):
             raise faults.DatabaseAway(str(error)) from error
-        keep_indigestible(arrival, error, site)
-        return [Outcome.DEAD]
+        _keep_indigestible(arrival, error, site)
+        return instead
 
 
-def keep_indigestible(arrival: Arrival, error: Exception, site: Site) -> None:
+def _keep_indigestible(arrival: Arrival, error: Exception, site: Site) -> None:
     """Keep a message over which we stumbled ourselves, with the traceback, and go on."""
     text = masking.hidden_in_text("".join(traceback.format_exception(error)))
     logger.error("A message of queue %r could not be handled at all.\n%s", arrival.queue, text)

@@ -39,7 +39,7 @@ def take(arrival: Arrival, site: Site) -> list[Outcome]:
 
     Raises DatabaseAway when the database is away: nothing is settled, hand the message back.
     """
-    return delivery.costing_only_itself(_take, arrival, site)
+    return delivery.costing_only_itself(_take, arrival, site, instead=[Outcome.DEAD])
 
 
 def _take(arrival: Arrival, site: Site) -> list[Outcome]:

@@ -27,6 +27,7 @@ from django.db.models.functions import Now
 from taskrouting import conf, masking
 from taskrouting.events import Event
 from taskrouting.exceptions import LeaseLost
+from taskrouting.json_text import storable
 from taskrouting.transport import messages, signing, store
 from taskrouting.transport.messages import REPEAT, Arrival, Message
 
@@ -92,11 +93,11 @@ def bury_copy(arrival: Arrival) -> int | None:
     """
     # Of us these say what the event says; what a stranger wrote there is merely not found.
     said = [arrival.properties.get("message_id"), arrival.properties.get("app_id")]
-    event_id, source = (_clean(text) if isinstance(text, str) else "" for text in said)
+    event_id, source = (storable(text) if isinstance(text, str) else "" for text in said)
     found = _deliveries().filter(
         event_id=event_id,
         source=source,
-        subscription=_clean(str(arrival.subscription)),
+        subscription=storable(str(arrival.subscription)),
         token=arrival.token,
     )
     number: int | None = found.select_for_update().values_list("pk", flat=True).first()
@@ -186,8 +187,8 @@ def described(error: BaseException, claim: Claim, started: datetime, worker: str
         "duration": (datetime.now(UTC) - started).total_seconds(),
         "worker": worker,
         "exception": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": _clean(_unsaid(_said(error), claim))[:1000],
-        "traceback": _clean(_unsaid(text, claim))[-KEPT_TRACEBACK:],
+        "message": storable(_unsaid(_said(error), claim))[:1000],
+        "traceback": storable(_unsaid(text, claim))[-KEPT_TRACEBACK:],
     }
 
 
@@ -252,11 +253,6 @@ def _errors(claim: Claim, error: dict[str, Any] | None) -> list[dict[str, Any]]:
     errors = [*claim.errors, *([error] if error else [])]
     old = [{**each, "traceback": ""} for each in errors[:-KEPT_TRACEBACKS]]
     return [*old, *errors[-KEPT_TRACEBACKS:]]
-
-
-def _clean(text: str) -> str:
-    """PostgreSQL's JSON takes no NUL and no lone surrogate."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _deliveries() -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from taskrouting import conf, json_text, masking, signals
+from taskrouting.json_text import storable
 from taskrouting.transport.messages import Arrival, Message
 
 from .models import DeadLetter
@@ -110,10 +111,10 @@ def as_message(letter: DeadLetter, **changes: Any) -> Message:
 def _keep(reason: DeadLetter.Reason, error: str, *, mark: str, **values: Any) -> None:
     for name in ("queue", "subscription", "event_id", "source", "routing_key", "exchange",
                  "content_type", "content_encoding"):  # fmt: skip
-        values[name] = _clean(values[name])[:SHORT]
+        values[name] = storable(values[name])[:SHORT]
     letter = DeadLetter(
         reason=reason,
-        error=_clean(masking.hidden_in_text(error))[:LONGEST_ERROR],
+        error=storable(masking.hidden_in_text(error))[:LONGEST_ERROR],
         fingerprint=hashlib.sha256(mark.encode("utf-8", "replace")).hexdigest() if mark else None,
         **values,
     )
@@ -128,11 +129,6 @@ def _keep(reason: DeadLetter.Reason, error: str, *, mark: str, **values: Any) ->
     )
 
 
-def _clean(text: str) -> str:
-    """Make any text fit for a text column: PostgreSQL takes no NUL and no lone surrogate."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
-
-
 def _text(value: object) -> str:
     """Take a property that is text; of anything else the column would be no identity."""
     return value if isinstance(value, str) else ""
@@ -143,11 +139,11 @@ def _plain(value: Any, levels: int = json_text.MAX_DEPTH) -> Any:
     if isinstance(value, Mapping | list | tuple) and not levels:
         return "…"
     if isinstance(value, Mapping):
-        return {_clean(str(key)): _plain(item, levels - 1) for key, item in value.items()}
+        return {storable(str(key)): _plain(item, levels - 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, levels - 1) for item in value]
     if isinstance(value, bool | int | None) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, bytes):
-        return _clean(value.decode("utf-8", "replace"))
-    return _clean(value if isinstance(value, str) else str(value))
+        return storable(value.decode("utf-8", "replace"))
+    return storable(value if isinstance(value, str) else str(value))

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,15 @@ class Scene:
         return processes.worker(
             folder, *options, variables=self.hurried(hurry), **{**self.settings, **settings}
         )
+
+    @contextmanager
+    def proven_worker(self, folder: Path) -> Iterator[Worker]:
+        """Run a worker in a hurry for a block; it has handled one event of each kind before."""
+        with self.worker(folder, hurry=HURRIED_WATCH) as worker:
+            worker.wait_until_ready()
+            self.publish_both()
+            self.wait_until_handled(2)
+            yield worker
 
     def hurried(self, hurry: Mapping[str, float] | None) -> Mapping[str, str]:
         """The environment of a process in a hurry."""

@@ -10,7 +10,7 @@ import pytest
 
 from taskrouting.routing import topology
 from taskrouting.transport import broker
-from tests.acceptance.scenes import HURRIED_WATCH, RABBITMQ, Scene, away, scene
+from tests.acceptance.scenes import RABBITMQ, Scene, away, scene
 from tests.acceptance.test_worker import depot
 from tests.processes import Worker
 from tests.services import opened
@@ -60,14 +60,7 @@ def test_arguments_that_change_under_a_worker_end_it_with_that_sentence(
     scene: Scene, tmp_path: Path
 ) -> None:
     """Somebody makes the queue anew, and otherwise: the worker says so instead of being silent."""
-    with (
-        scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker,
-        opened(scene.broker_url) as connection,
-    ):
-        worker.wait_until_ready()
-        scene.publish_both()
-        scene.wait_until_handled(2)
-
+    with scene.proven_worker(tmp_path) as worker, opened(scene.broker_url) as connection:
         channel = connection.channel()
         channel.queue_delete("write_queue")
         channel.queue_declare("write_queue", durable=True, auto_delete=False)

@@ -18,18 +18,9 @@ from django.db import transaction
 
 from taskrouting.events import Event
 from taskrouting.models import AuditLog, DeadLetter, Delivery
-from tests.conformance.fixtures import (
-    installation,
-    place,
-    postgresql_settings,
-    sqlite_settings,
-    sqs_url,
-)
 from tests.conformance.installation import Installation
 from tests.journey import handlers
 from tests.waiting import wait_until
-
-__all__ = ["installation", "place", "postgresql_settings", "sqlite_settings", "sqs_url"]
 
 #: Seconds for everything to be handled, on a busy machine.
 PATIENCE = 180

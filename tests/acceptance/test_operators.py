@@ -22,18 +22,9 @@ from taskrouting.dead_letters import records
 from taskrouting.models import DeadLetter, Delivery, Message
 from taskrouting.transport.messages import Message as Parcel
 from tests import processes
-from tests.conformance.fixtures import (
-    installation,
-    place,
-    postgresql_settings,
-    sqlite_settings,
-    sqs_url,
-)
 from tests.conformance.installation import Installation
 from tests.conformance.places import EMBEDDED
 from tests.waiting import wait_until
-
-__all__ = ["installation", "place", "postgresql_settings", "sqlite_settings", "sqs_url"]
 
 #: Seconds for a program to end, on a busy machine.
 PATIENCE = 60

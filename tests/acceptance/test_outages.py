@@ -27,11 +27,10 @@ from tests.acceptance.scenes import (
     wait_for,
 )
 from tests.acceptance.test_worker import depot
-from tests.conformance.fixtures import postgresql_settings
 from tests.services import opened
 from tests.waiting import wait_until
 
-__all__ = ["away", "depot", "postgresql_settings", "scene"]
+__all__ = ["away", "depot", "scene"]
 
 pytestmark = [pytest.mark.usefixtures("depot"), pytest.mark.faults]
 

@@ -23,19 +23,10 @@ from django.core.management import call_command
 from taskrouting.events import Event
 from taskrouting.models import AuditLog, DeadLetter, Delivery
 from taskrouting.transport.routes import FRESH
-from tests.conformance.fixtures import (
-    installation,
-    place,
-    postgresql_settings,
-    sqlite_settings,
-    sqs_url,
-)
 from tests.conformance.installation import Installation
 from tests.conformance.places import POSTGRES, QUORUM, REDIS
 from tests.releases import handlers
 from tests.waiting import wait_until
-
-__all__ = ["installation", "place", "postgresql_settings", "sqlite_settings", "sqs_url"]
 
 #: Seconds for anything to happen, on a busy machine.
 PATIENCE = 120

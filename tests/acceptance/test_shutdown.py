@@ -9,19 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests import processes
-from tests.conformance.fixtures import (
-    installation,
-    place,
-    postgresql_settings,
-    sqlite_settings,
-)
 from tests.conformance.installation import Installation
 from tests.conformance.places import POSTGRES, QUORUM, REDIS, SQLITE
 from tests.limits import workers
 from tests.limits.workers import PATIENCE, deliveries, lines, wait_for_deliveries, wait_until_bound
 from tests.waiting import wait_until
-
-__all__ = ["installation", "place", "postgresql_settings", "sqlite_settings"]
 
 pytestmark = [
     pytest.mark.faults,

@@ -13,7 +13,6 @@ from taskrouting.routing import topology
 from taskrouting.transport import broker
 from tests.acceptance.scenes import (
     END,
-    HURRIED_WATCH,
     PATIENCE,
     RABBITMQ,
     REDIS,
@@ -35,11 +34,7 @@ pytestmark = [pytest.mark.usefixtures("depot"), pytest.mark.faults]
 @pytest.mark.parametrize("away", [RABBITMQ, REDIS], indirect=True)
 def test_a_connection_that_carries_nothing_is_noticed(scene: Scene, tmp_path: Path) -> None:
     """Half-open: no error, no end, and no message. The worker consumes anew, and hears."""
-    with scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker:
-        worker.wait_until_ready()
-        scene.publish_both()
-        scene.wait_until_handled(2)
-
+    with scene.proven_worker(tmp_path):
         scene.door.fall_silent()
         scene.publish_both()
 
@@ -50,11 +45,7 @@ def test_a_connection_that_carries_nothing_is_noticed(scene: Scene, tmp_path: Pa
 @pytest.mark.parametrize("away", [REDIS], indirect=True)
 def test_a_deaf_process_is_replaced(scene: Scene, tmp_path: Path) -> None:
     """Nothing arrives, however often it consumes anew: it says so and exits, and another comes."""
-    with scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker:
-        worker.wait_until_ready()
-        scene.publish_both()
-        scene.wait_until_handled(2)
-
+    with scene.proven_worker(tmp_path) as worker:
         scene.door.swallow(b"BRPOP")
         scene.publish_both()
         wait_for(worker, "replacing it", 0)
@@ -70,13 +61,7 @@ def test_a_deaf_process_is_replaced(scene: Scene, tmp_path: Path) -> None:
 @pytest.mark.parametrize("away", [RABBITMQ], indirect=True)
 def test_a_queue_deleted_under_a_worker_is_there_again(scene: Scene, tmp_path: Path) -> None:
     """RabbitMQ cancels its consumers: the worker declares and consumes anew."""
-    with (
-        scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker,
-        opened(scene.broker_url) as connection,
-    ):
-        worker.wait_until_ready()
-        scene.publish_both()
-        scene.wait_until_handled(2)
+    with scene.proven_worker(tmp_path) as worker, opened(scene.broker_url) as connection:
         ends = worker.printed().count(END)
 
         connection.channel().queue_delete("write_queue")
@@ -89,13 +74,7 @@ def test_a_queue_deleted_under_a_worker_is_there_again(scene: Scene, tmp_path: P
 @pytest.mark.parametrize("away", [RABBITMQ], indirect=True)
 def test_a_queue_deleted_and_made_anew_is_consumed_anew(scene: Scene, tmp_path: Path) -> None:
     """Made anew at once, without its bindings: RabbitMQ may tell nobody, and count us as before."""
-    with (
-        scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker,
-        opened(scene.broker_url) as connection,
-    ):
-        worker.wait_until_ready()
-        scene.publish_both()
-        scene.wait_until_handled(2)
+    with scene.proven_worker(tmp_path), opened(scene.broker_url) as connection:
         channel, here, wanted = connection.channel(), broker.current(), topology.current()
         (queue,) = [each for each in wanted.queues if each.name == "write_queue"]
 
@@ -111,13 +90,7 @@ def test_a_queue_deleted_and_made_anew_is_consumed_anew(scene: Scene, tmp_path: 
 @pytest.mark.parametrize("away", [RABBITMQ], indirect=True)
 def test_a_binding_that_somebody_removes_is_made_anew(scene: Scene, tmp_path: Path) -> None:
     """Nobody tells us that it is gone: the topology is declared again and again."""
-    with (
-        scene.worker(tmp_path, hurry=HURRIED_WATCH) as worker,
-        opened(scene.broker_url) as connection,
-    ):
-        worker.wait_until_ready()
-        scene.publish_both()
-        scene.wait_until_handled(2)
+    with scene.proven_worker(tmp_path), opened(scene.broker_url) as connection:
         connection.channel().queue_unbind(
             "write_queue", scene.settings["EXCHANGE"], "depot.write.#"
         )

@@ -12,12 +12,6 @@ from django.contrib.auth.models import Group
 
 from taskrouting.models import DeadLetter
 from tests import processes
-from tests.conformance.fixtures import (
-    installation,
-    place,
-    postgresql_settings,
-    sqlite_settings,
-)
 from tests.conformance.installation import Installation
 from tests.conformance.places import EMBEDDED
 from tests.limits import workers
@@ -30,8 +24,6 @@ from tests.limits.workers import (
     wait_until_bound,
 )
 from tests.waiting import wait_until
-
-__all__ = ["installation", "place", "postgresql_settings", "sqlite_settings"]
 
 pytestmark = [
     pytest.mark.faults,

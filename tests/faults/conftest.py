@@ -6,17 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.fixtures import (
-    installation,
-    place,
-    postgresql_settings,
-    sqlite_settings,
-    sqs_url,
-)
 from tests.conformance.installation import Installation
 from tests.faults.plant import Plant
-
-__all__ = ["installation", "place", "postgresql_settings", "sqlite_settings", "sqs_url"]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.conformance.fixtures import installation, place
 from tests.integration.conftest import subscriptions
 
-__all__ = ["installation", "place", "subscriptions"]
+__all__ = ["subscriptions"]

@@ -44,6 +44,13 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def empty_redis_url(redis_url: str) -> str:
+    """That database, emptied of what the tests before have left in queues that others use too."""
+    services.empty_redis(redis_url)
+    return redis_url
+
+
 @pytest.fixture(scope="session")
 def postgres_database() -> Iterator[str]:
     """The URL of a PostgreSQL database that only this run uses; there is no table in it."""

@@ -18,6 +18,9 @@ from taskrouting.models import WorkerProcess
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
+#: So many lines tell why a test failed.
+LAST_WORDS = 100
+
 KEYS = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
 
 
@@ -75,6 +78,10 @@ class Worker:
         """What it has said so far."""
         return self.log.read_text()
 
+    def last_words(self) -> list[str]:
+        """The last lines that it has said so far, for who asks why a test failed."""
+        return self.printed().splitlines()[-LAST_WORDS:]
+
     def ended(self) -> bool:
         """Whether the supervisor has ended."""
         return self.process.poll() is not None
@@ -102,6 +109,11 @@ def worker(tmp_path: Path, *options: str, **taskrouting: Any) -> Iterator[Worker
     running = Worker(tmp_path / "worker.log", *options, **taskrouting)
     try:
         yield running
+    except BaseException:
+        sys.stderr.write(
+            "\n".join([f"What the worker said ({running.log}):", *running.last_words()])
+        )
+        raise
     finally:
         if not running.ended():
             running.signal(signal.SIGTERM)

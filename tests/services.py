@@ -164,6 +164,14 @@ def redis_database() -> Iterator[str]:
             client.flushdb()
 
 
+def empty_redis(url: str) -> None:
+    """Remove everything from a database that was claimed, but that it is."""
+    with redis.Redis.from_url(url) as client, client.pipeline() as together:
+        together.flushdb()
+        together.set(REDIS_OWNER, int(time.time()))
+        together.execute()
+
+
 def _free_redis() -> str:
     """The URL of a database that is now ours."""
     parts = urlsplit(REDIS_URL)

@@ -173,7 +173,7 @@ def scene(
 def _broker_url(server: str, request: pytest.FixtureRequest) -> str:
     if server == POSTGRES:
         return "django://"
-    fixture = "redis_url" if server == REDIS else "empty_rabbitmq_url"
+    fixture = "empty_redis_url" if server == REDIS else "empty_rabbitmq_url"
     return str(request.getfixturevalue(fixture))
 
 

@@ -35,7 +35,7 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
 sys.addaudithook(_watch)
 
 
-@pytest.fixture(params=["rabbitmq_url", "redis_url"])
+@pytest.fixture(params=["empty_rabbitmq_url", "empty_redis_url"])
 def door(request) -> Iterator[tuple[Proxy, str]]:
     """A proxy in front of a real broker, and the URL that leads through it."""
     url = urlsplit(request.getfixturevalue(request.param))

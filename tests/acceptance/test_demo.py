@@ -81,9 +81,9 @@ def leave_behind(broker_url: str) -> None:
 
 
 @pytest.mark.services
-def test_the_demo_on_redis(tmp_path: Path, redis_url: str) -> None:
+def test_the_demo_on_redis(tmp_path: Path, empty_redis_url: str) -> None:
     """The same on Redis."""
-    done = demo(tmp_path / "run", BROKER_URL=redis_url)
+    done = demo(tmp_path / "run", BROKER_URL=empty_redis_url)
     assert done.returncode == 0, done.stdout
     assert_the_story_is_told(done.stdout, "redis://127.0.0.1 on SQLite")
 

@@ -6,7 +6,6 @@ error where nobody has declared anything.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from taskrouting.models import DeadLetter, Delivery, Message
 from tests.acceptance.scenes import HURRIED_WATCH, PATIENCE, REDIS, Scene, away, scene
 from tests.acceptance.test_worker import depot
 from tests.processes import Worker
-from tests.services import REDIS_OWNER
+from tests.services import empty_redis
 from tests.waiting import wait_until
 
 __all__ = ["away", "depot", "scene"]
@@ -59,9 +58,8 @@ def test_a_redis_that_forgets_everything_loses_nothing(scene: Scene, tmp_path: P
             scene.publish_both()
         wait_until(lambda: waiting(server, "write_queue") > 5, timeout=PATIENCE, message="a queue")
 
-        server.flushdb()
+        empty_redis(scene.broker_url)
 
-        server.set(REDIS_OWNER, int(time.time()))
         scene.wait_until_handled(41)
         wait_until(lambda: not scene.rows(Message).exists(), timeout=PATIENCE)
         wait_until(lambda: server.smembers(bindings), timeout=PATIENCE, message="the bindings")

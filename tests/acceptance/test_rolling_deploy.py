@@ -164,12 +164,22 @@ def deploy(installation: Installation, web: Web, folder: Path) -> int:
 
 
 def _settled(installation: Installation, web: Web) -> None:
-    """Wait until everything is recorded, and nothing waits or runs any more."""
+    """Wait until everything is recorded and handled, and nothing waits or runs any more."""
     alias = installation.alias
     unfinished = Delivery.objects.using(alias).exclude(state="handled")
+    uploads = web.ids("video.upload")
+    wanted = {
+        ("index",): uploads | web.ids("video.ready"),
+        ("mail",): uploads,
+        ("cover",): web.ids("cover.made"),
+        ("legacy",): web.ids("legacy.imported"),
+        ("stats", "statistics"): uploads,
+    }
 
     def left() -> dict[str, int]:
         return {
+            # What waits in a queue of RabbitMQ's is not known to the database yet.
+            "unhandled": sum(len(wanted[each] - handled_by(alias, *each)) for each in wanted),
             "unrecorded": len(web.published) - AuditLog.objects.using(alias).count(),
             "waiting": installation.waiting().count(),
             "unfinished": unfinished.count(),

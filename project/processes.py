@@ -8,6 +8,7 @@ killed only when it takes longer than it was given.
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -105,9 +106,18 @@ def watch(programs: Sequence[Program], stop: threading.Event) -> Program | None:
 def stop_signals() -> Iterator[threading.Event]:
     """An event that SIGINT, SIGTERM and SIGHUP set while the block runs."""
     stop = threading.Event()
+    # A handler runs in between, perhaps while an event is being waited for or set, whose lock it
+    # would wait for in vain; to put into this queue is safe at any time.
+    asked: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def note(number: int, frame: FrameType | None) -> None:
+        asked.put(None)
+
+    def heed() -> None:
+        asked.get()
         stop.set()
+
+    threading.Thread(target=heed, daemon=True).start()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, note) for number in numbers}
@@ -116,6 +126,7 @@ def stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        asked.put(None)
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import time
@@ -164,10 +165,14 @@ class Supervisor:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process
         # A process manager may signal the whole group, so a second SIGTERM says nothing new here;
-        # it is the supervisor that ends us by force.
-        signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+        # it is the supervisor that ends us by force. It may come while the first one is heard:
+        # this queue's put may then begin anew within itself, and an event's set would wait for
+        # itself for ever.
+        asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+        signal.signal(signal.SIGTERM, lambda number, frame: asked.put(None))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        threading.Thread(target=self._follow, args=[stop], daemon=True).start()
+        threading.Thread(target=self._follow, args=[asked], daemon=True).start()
+        threading.Thread(target=_heed, args=[asked, stop], daemon=True).start()
         codes: list[int] = []
         # Signals are for the main thread, and it hears them only while it does nothing else.
         work = threading.Thread(target=lambda: codes.append(self._work(stop)))
@@ -177,13 +182,18 @@ class Supervisor:
         # Handlers that outlived the grace must not keep the process.
         os._exit(codes[0] if codes else 1)
 
-    def _follow(self, stop: threading.Event) -> None:
-        """Stop when the supervisor is gone: its end of the lifeline closes with it."""
+    def _follow(self, asked: queue.SimpleQueue[None]) -> None:
+        """Ask for a stop when the supervisor is gone: its end of the lifeline closes with it."""
         os.close(self._lifeline[1])
         os.read(self._lifeline[0], 1)
-        stop.set()
+        asked.put(None)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._signals or time.monotonic() - self._asked_at > ONE_WISH:
             self._signals += 1
             self._asked_at = time.monotonic()
+
+
+def _heed(asked: queue.SimpleQueue[None], stop: threading.Event) -> None:
+    asked.get()
+    stop.set()

@@ -48,7 +48,7 @@ logger = logging.getLogger("taskrouting.relay")
 BATCH = 500
 
 #: How long the claim on a batch holds: longer than the longest wait for confirms.
-CLAIM = timedelta(seconds=60)
+CLAIM = timedelta(seconds=30)
 
 #: Waiting between two looks, when nobody wakes us, in seconds.
 SAFETY_POLL = 1.0

@@ -245,6 +245,8 @@ def _defaults(name: str, settings: conf.Settings) -> dict[str, Any]:
             # worker held comes back soon; a copy too many is a DUPLICATE.
             "visibility_timeout": int(2 * settings.lease.total_seconds()),
             "unacked_restore_throttle": 1,
+            # Who dies while he gives back must not keep everybody else from it for five minutes.
+            "unacked_mutex_expire": 5,
             # Kombu's own names are one for all programs on the database, and so is the shortest
             # visibility timeout among them.
             "unacked_key": f"{settings.exchange}.unacked",

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from kombu.transport.redis import Mutex
 
 from taskrouting.models import DeadLetter, Delivery, Message
+from taskrouting.transport import broker
 from tests.acceptance.scenes import HURRIED_WATCH, PATIENCE, REDIS, Scene, away, scene
 from tests.acceptance.test_worker import depot
 from tests.processes import Worker
@@ -66,6 +68,20 @@ def test_a_redis_that_forgets_everything_loses_nothing(scene: Scene, tmp_path: P
     rows = scene.rows(Delivery).values_list("state", "attempts", "crashes")
     assert set(rows) == {("handled", 1, 0)}
     assert not scene.rows(DeadLetter).exists()
+
+
+def test_who_dies_while_giving_back_keeps_nobody_from_it(scene: Scene, tmp_path: Path) -> None:
+    """Dead workers' messages are given back under a lock; that of one who died with it lapses soon."""
+    scene.publish("depot.write.row")
+    only_redis = {**scene.settings, "OUTBOX_KEEP": "until_confirmed"}
+    relay = Worker(tmp_path / "log", "--burst", command="run_router_relay", **only_redis)
+    assert relay.wait(PATIENCE) == 0, relay.printed()
+
+    with broker.current().connect() as dying, dying.channel() as channel:
+        assert channel.basic_get("write_queue") is not None
+        lock = Mutex(channel.client, channel.unacked_mutex_key, channel.unacked_mutex_expire)
+        with lock, scene.worker(tmp_path, OUTBOX_KEEP="until_confirmed"):
+            scene.wait_until_handled(1)
 
 
 def waiting(server: redis.Redis, queue: str) -> int:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,20 @@ def test_a_signal_to_the_whole_group_is_an_ordinary_stop(tmp_path, number):
         assert worker.wait() == 0, worker.printed()
     assert lines(log) == ["begin", "end"]
     assert Delivery.objects.get().state == "handled"
+
+
+def test_a_process_that_is_told_to_stop_again_and_again_stops_once(tmp_path):
+    """A signal that comes while the one before it is being heard keeps no process from leaving."""
+    with processes.worker(tmp_path) as worker:
+        worker.wait_until_ready()
+        (child,) = wait_until(worker.children, message="its process")
+
+        worker.signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it is gone, as it should be
+            for _ in range(100_000):
+                os.kill(child, signal.SIGTERM)
+
+        assert worker.wait() == 0, worker.printed()
 
 
 def test_a_stop_past_the_grace_hands_the_delivery_over(tmp_path):

@@ -71,7 +71,7 @@ def test_a_redis_that_forgets_everything_loses_nothing(scene: Scene, tmp_path: P
 
 
 def test_who_dies_while_giving_back_keeps_nobody_from_it(scene: Scene, tmp_path: Path) -> None:
-    """Dead workers' messages are given back under a lock; that of one who died with it lapses soon."""
+    """A lock guards what dead workers held and is given back; that of a dead one lapses soon."""
     scene.publish("depot.write.row")
     only_redis = {**scene.settings, "OUTBOX_KEEP": "until_confirmed"}
     relay = Worker(tmp_path / "log", "--burst", command="run_router_relay", **only_redis)

@@ -40,6 +40,9 @@ class Program:
     command: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
 
+    #: It is being restarted, so that it is not dead when it does not run.
+    restarting: bool = False
+
     @property
     def running(self) -> bool:
         """Whether its first process runs."""
@@ -117,20 +120,29 @@ class Installation:
     def replace_the_dead(self) -> None:
         """Do what an operating system's supervisor does."""
         for program in self.programs:
-            if not program.running:
+            if not program.running and not program.restarting:
                 self.start(program)
+
+    def restart(self, program: Program) -> None:
+        """End a program and start it again, as a deployment does."""
+        program.restarting = True
+        try:
+            self.end(program)
+            self.start(program)
+        finally:
+            program.restarting = False
 
     def end(self, program: Program) -> None:
         """End a program as an operator does; kill what is left of it after a while."""
         if program.process is None:
             return
         family = program.family
-        if program.running:
-            program.process.send_signal(signal.SIGTERM)
-            try:
-                program.process.wait(GRACE + 30)
-            except subprocess.TimeoutExpired:
-                print(f"{program.name} did not end; see {self.folder}/{program.name}.log")
+        program.process.terminate()
+        try:
+            program.process.wait(GRACE + 30)
+        except subprocess.TimeoutExpired:
+            print(f"{program.name} did not end; see {self.folder}/{program.name}.log")
+            family = program.family
         processes.send(family, signal.SIGKILL)
         program.process.wait()
 

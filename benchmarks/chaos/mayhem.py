@@ -156,8 +156,7 @@ class Mayhem:
         program = self._worker(dice)
         if program.running:
             self._note("worker restarted", program.family)
-            self._here.end(program)
-            self._here.start(program)
+            self._here.restart(program)
 
     # What is done to the servers
 

@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
         kills=options.kills,
         mutation=options.mutation,
         keep=options.outbox_keep,
-        pace=Pace(programs=options.pace, servers=4 * options.pace),
+        pace=Pace(programs=options.pace, servers=options.server_pace or 4 * options.pace),
         deeds=tuple(options.deeds),
         kinds=tuple(options.kinds),
         under_way=options.under_way,
@@ -77,6 +77,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     parser.add_argument(
         "--pace", type=float, default=1.2, help="Seconds between two deeds to our processes."
+    )
+    parser.add_argument(
+        "--server-pace", type=float, help="Seconds between two deeds to a server; 4 times --pace."
     )
     parser.add_argument("--outbox-keep", choices=["until_confirmed", "until_received"])
     parser.add_argument(

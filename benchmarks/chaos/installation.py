@@ -84,6 +84,8 @@ class Installation:
             "EXCHANGE": "chaos",
             "SOURCE": "chaos",
             "LEASE": self.lease,
+            # With so short a lease, whatever a process holds is renewed more than once a second.
+            "AUDIT": {"batch_size": 100},
             "MAX_CRASHES": 8,  # a lingering handler is killed now and then without being poison
             "SHUTDOWN_GRACE": GRACE,
         }

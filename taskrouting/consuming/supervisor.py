@@ -30,8 +30,9 @@ Work = Callable[[threading.Event], int]
 #: A process that dies within this many seconds of its start is not replaced at once.
 YOUNG = 5.0
 
-#: Seconds before a process that died young is replaced: doubling, from and to.
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+#: Seconds before a process that died young is replaced: doubling, from and to. A fork is cheap;
+#: what a storm of deaths must not do is to leave nobody at work.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 
 #: Seconds beyond the grace before a process that does not leave is killed.
 OVERTIME = 5.0
@@ -62,6 +63,8 @@ class Supervisor:
         self._grace = grace
         self._burst = burst
         self._children: dict[ForkProcess, float] = {}
+        #: When to start a process in the place of one that has died, one instant for each.
+        self._vacancies: list[float] = []
         self._signals = 0
         self._asked_at = 0.0
         self._hopeless = False
@@ -88,18 +91,20 @@ class Supervisor:
 
     def _watch(self, waker: int) -> int:
         """Replace who dies, until a signal comes, everybody is done or nobody can do it."""
-        while self._children and not self._signals and not self._hopeless:
-            ready = wait([*(child.sentinel for child in self._children), waker])
-            if waker in ready:
+        while (self._children or self._vacancies) and not self._signals and not self._hopeless:
+            ends = [child.sentinel for child in self._children]
+            if waker in wait([*ends, waker], timeout=self._until_vacancy()):
                 os.read(waker, 64)
             for child in [each for each in self._children if not each.is_alive()]:
                 self._bury(child)
+            self._fill_vacancies()
         code = self._stop() if self._children else 0
         return FAILED if self._hopeless else code
 
     def _bury(self, child: ForkProcess) -> None:
-        """Replace a child that died, more slowly if it died young."""
-        lived = time.monotonic() - self._children.pop(child)
+        """Let a child that died be replaced, later if it died young."""
+        now = time.monotonic()
+        lived = now - self._children.pop(child)
         if self._burst and child.exitcode == 0:
             return
         if child.exitcode == RETIRED:
@@ -112,11 +117,20 @@ class Supervisor:
             "Worker process %s died (exit code %s); replacing it", child.pid, child.exitcode
         )
         if lived < YOUNG:
-            self._sleep(self._pause)
+            self._vacancies.append(now + self._pause)
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
         else:
+            self._vacancies.append(now)
             self._pause = FIRST_PAUSE
-        if not self._signals:
+
+    def _until_vacancy(self) -> float | None:
+        """Seconds until the next process is to be started; ``None``: no one is."""
+        return max(0.0, min(self._vacancies) - time.monotonic()) if self._vacancies else None
+
+    def _fill_vacancies(self) -> None:
+        now = time.monotonic()
+        for due in [each for each in self._vacancies if each <= now]:
+            self._vacancies.remove(due)
             self._start()
 
     def _stop(self) -> int:
@@ -143,11 +157,6 @@ class Supervisor:
         for child in self._living():
             child.kill()
             child.join()
-
-    def _sleep(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not self._signals and time.monotonic() < deadline:
-            time.sleep(0.05)
 
     def _start(self) -> None:
         child = multiprocessing.get_context("fork").Process(target=self._live, daemon=False)

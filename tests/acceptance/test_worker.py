@@ -16,6 +16,7 @@ import pytest
 from django.contrib.auth.models import Group
 from kombu import Connection, Exchange
 
+from benchmarks.chaos.processes import alive, family
 from taskrouting import publish, publish_many
 from taskrouting.models import AuditLog, DeadLetter, Delivery, Message, WorkerProcess
 from taskrouting.routing.subscriptions import registry
@@ -182,6 +183,27 @@ def test_a_killed_process_is_replaced_and_its_work_is_done(tmp_path, kind):
     assert rows["depot.write.neighbour"].crashes == 0
     assert Group.objects.count() == (2 if kind == "write" else 1)
     assert not DeadLetter.objects.exists()
+
+
+def test_who_dies_again_and_again_holds_up_no_other(tmp_path):
+    """A young one's death is made good later, up to five seconds; that of an old one at once."""
+    with processes.worker(tmp_path, "--processes", "2") as worker:
+        worker.wait_until_ready(2)
+
+        def living(*others):
+            pids = family(worker.process.pid)[1:]
+            return [pid for pid in pids if pid not in others and alive(pid)]
+
+        old, young = living()
+        for deaths in range(1, 6):
+            os.kill(young, signal.SIGKILL)
+            wait_until(lambda n=deaths: worker.printed().count("died (exit code -9)") == n)
+            if deaths < 5:
+                (young,) = wait_until(lambda: living(old), timeout=20, message="the next young one")
+        os.kill(old, signal.SIGKILL)
+
+        wait_until(lambda: living(old), timeout=4, message="another in the place of the old one")
+        wait_until(lambda: len(living()) == 2, timeout=20, message="both")
 
 
 def test_several_processes_share_the_work(tmp_path):

@@ -1,4 +1,4 @@
-"""How long does it take until we try again? At first a moment, and never longer than is promised."""
+"""How soon do we try again? Within a moment at first, and never later than is promised."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from . import servers
-from .installation import BROKERS, ROOT
+from .installation import BROKERS, MAX_CRASHES, ROOT
 from .mayhem import DEEDS, Pace
 from .mutations import MUTATIONS
 from .publisher import KINDS
@@ -44,6 +44,7 @@ def _run(options: argparse.Namespace) -> int:
         kills=options.kills,
         mutation=options.mutation,
         keep=options.outbox_keep,
+        max_crashes=options.max_crashes,
         pace=Pace(programs=options.pace, servers=options.server_pace or 4 * options.pace),
         deeds=tuple(options.deeds),
         kinds=tuple(options.kinds),
@@ -82,6 +83,9 @@ def _options() -> argparse.Namespace:
         "--server-pace", type=float, help="Seconds between two deeds to a server; 4 times --pace."
     )
     parser.add_argument("--outbox-keep", choices=["until_confirmed", "until_received"])
+    parser.add_argument(
+        "--max-crashes", type=int, default=MAX_CRASHES, help="A short run needs no more than 3."
+    )
     parser.add_argument(
         "--deeds", nargs="*", choices=DEEDS, default=[], help="Only these; restart kills nobody."
     )

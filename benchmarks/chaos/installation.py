@@ -23,6 +23,9 @@ LEASE = 2
 SQLITE_LEASE = 4
 GRACE = 2
 
+#: A lingering handler is killed now and then without being poison.
+MAX_CRASHES = 8
+
 #: The installations that are tried: database and broker.
 BROKERS: dict[str, tuple[type[Server] | None, type[Server] | None]] = {
     "sqlite": (None, None),
@@ -64,6 +67,7 @@ class Installation:
     broker: Server | None
     mutation: str = ""
     keep: str | None = None
+    max_crashes: int = MAX_CRASHES
     programs: list[Program] = field(default_factory=list)
 
     @property
@@ -86,7 +90,7 @@ class Installation:
             "LEASE": self.lease,
             # With so short a lease, whatever a process holds is renewed more than once a second.
             "AUDIT": {"batch_size": 100},
-            "MAX_CRASHES": 8,  # a lingering handler is killed now and then without being poison
+            "MAX_CRASHES": self.max_crashes,
             "SHUTDOWN_GRACE": GRACE,
         }
         if self.keep:
@@ -160,15 +164,13 @@ class Installation:
 
 
 @contextmanager
-def installation(
-    broker: str, folder: Path, *, mutation: str = "", keep: str | None = None
-) -> Iterator[Installation]:
+def installation(broker: str, folder: Path, **options: Any) -> Iterator[Installation]:
     """An installation with servers of its own and empty tables, for a block."""
     with ExitStack() as stack:
         database, message_broker = (
             stack.enter_context(servers.running(kind)) if kind else None for kind in BROKERS[broker]
         )
-        here = Installation(broker, folder, database, message_broker, mutation, keep)
+        here = Installation(broker, folder, database, message_broker, **options)
         stack.callback(_kill, here.programs)
         here.run("migrate", "--run-syncdb", "--verbosity=0")
         yield here

@@ -15,7 +15,7 @@ import django
 
 from . import books, journal
 from .books import Books
-from .installation import Installation, Program, installation
+from .installation import MAX_CRASHES, Installation, Program, installation
 from .mayhem import KILLS, Mayhem, Pace
 
 T = TypeVar("T")
@@ -46,6 +46,7 @@ class Plan:
     publishers: int = 2
     mutation: str = ""
     keep: str | None = None
+    max_crashes: int = MAX_CRASHES
     pace: Pace = field(default_factory=Pace)
 
     #: Deliveries that may be under way before the publishers wait until half of them are done.
@@ -245,7 +246,8 @@ def kills(deeds: Mapping[str, int]) -> int:
 def prepared(plan: Plan, folder: Path) -> Iterator[Run]:
     """An installation that is up, and Django set up on its database in this process."""
     folder.mkdir(parents=True, exist_ok=True)
-    with installation(plan.broker, folder, mutation=plan.mutation, keep=plan.keep) as here:
+    options = {"mutation": plan.mutation, "keep": plan.keep, "max_crashes": plan.max_crashes}
+    with installation(plan.broker, folder, **options) as here:
         os.environ.update(here.environment())
         django.setup()
         yield Run(plan, here)

@@ -23,7 +23,7 @@ def run(folder: Path, broker: str, *options: str) -> dict[str, Any]:
         if kind and (what := servers.missing(kind)):
             unavailable(kind.name, "a server of our own", what)
     results = folder / "results.jsonl"
-    command = [sys.executable, "-m", "benchmarks.chaos", "--broker", broker]
+    command = [sys.executable, "-m", "benchmarks.chaos", "--broker", broker, "--max-crashes", "3"]
     ended = subprocess.run(
         [*command, *options, "--results", str(results)],
         cwd=ROOT,

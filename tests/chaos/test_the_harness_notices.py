@@ -19,7 +19,7 @@ BROKEN = {
     ),
     "skip_the_fence": (
         "postgres",
-        ["--deeds", "stop_for_long", "--kinds", "work.plain", "work.slow"],
+        ["--minutes", "0.3", "--deeds", "stop_for_long", "--kinds", "work.plain", "work.slow"],
         {"outcomes recorded twice"},
     ),
     "forget_the_unique_key": (

@@ -202,7 +202,7 @@ def _hasten() -> None:
 
     from taskrouting.models import Message
 
-    kept = Message.objects.filter(claim=None, token=None, deliveries__gt=0)
+    kept = Message.objects.filter(claim=None, deliveries__gt=0)
     kept.filter(available_at__gt=Now() + 2 * PATIENCE).update(available_at=Now() + PATIENCE)
 
 

@@ -74,10 +74,7 @@ def deliver(arrival: Arrival, site: Site) -> list[Outcome]:
 def costing_only_itself(
     work: Callable[[Arrival, Site], T], arrival: Arrival, site: Site, *, instead: T
 ) -> T:
-    """Do ``work`` on a message; over one on which we stumble ourselves nobody else shall fall.
-
-    Such a message is kept as a dead letter, and ``instead`` is returned.
-    """
+    """Do ``work``; a message on which we stumble ourselves is kept, and ``instead`` returned."""
     try:
         return work(arrival, site)
     except faults.DatabaseAway:

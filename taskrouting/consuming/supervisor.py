@@ -108,7 +108,7 @@ class Supervisor:
         if self._burst and child.exitcode == 0:
             return
         if child.exitcode == RETIRED:
-            self._start()
+            self._vacancies.append(now)
             return
         if child.exitcode == HOPELESS:
             self._hopeless = True

@@ -10,6 +10,7 @@ What runs is decided by the queue a message came from and the subscription's pat
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,8 @@ from taskrouting import topics
 from taskrouting.durations import Duration, as_duration
 from taskrouting.exceptions import ConfigurationError
 from taskrouting.policies import Batch, Retry
+
+logger = logging.getLogger("taskrouting.subscriptions")
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
@@ -241,8 +244,8 @@ def _usable(handler: H, identity: str) -> H:
             f"Subscription {identity!r}: {_place(handler)} must take one argument, the event "
             f"({error})."
         ) from error
-    except ValueError:  # written in C, and says nothing about its arguments
-        pass
+    except ValueError as error:  # written in C: only its first call can tell
+        logger.debug("Subscription %r: %r was not checked: %s", identity, handler, error)
     return handler
 
 

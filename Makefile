@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-chaos test-matrix fuzz chaos long-run pruning lint wheel clean
+.PHONY: help demo serve test test-browser test-matrix screenshots fuzz chaos long-run pruning costs screens cluster bench bench-report lint wheel clean
 .DELETE_ON_ERROR:
 
 # Most tests wait for other processes most of the time.
@@ -26,11 +26,11 @@ demo: .venv/installed  ## Upload a real video and follow it to the audit log (VI
 serve: .venv/installed  ## The example site, with a worker beside it
 	@.venv/bin/python manage.py serve
 
-test: .venv/installed  ## All tests but those of chaos; PYTEST_ARGS="tests/unit -k topics" for some
-	.venv/bin/pytest $(SIDE_BY_SIDE) -m 'not chaos' $(PYTEST_ARGS)
+test: .venv/installed  ## All tests; PYTEST_ARGS="tests/unit -k topics" for some
+	.venv/bin/pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-test-chaos: .venv/installed  ## Short runs of chaos, and of code that was broken on purpose
-	.venv/bin/pytest -m chaos $(PYTEST_ARGS)
+test-browser: .venv/installed  ## The tests in a real browser, Chromium, which are among all tests too
+	.venv/bin/pytest -n 2 --dist loadfile tests/browser $(PYTEST_ARGS)
 
 test-matrix: $(if $(PYTHON_3_13),.venv-3.13/installed)  ## The tests on Python 3.13 with the newest Django, without the long ones
 ifeq ($(PYTHON_3_13),)
@@ -60,17 +60,42 @@ lint: .venv/installed  ## ruff, mypy, import-linter, and no migration forgotten
 pruning: .venv/installed  ## How much pruning slows a loaded worker (DATABASE=postgres|sqlite)
 	.venv/bin/python -m benchmarks.pruning $(if $(DATABASE),--database $(DATABASE))
 
+costs: .venv-bench/installed  ## How much processor time an event costs, by stage and program (EVENTS=20000)
+	.venv-bench/bin/python -m benchmarks.costs $(if $(EVENTS),--events $(EVENTS))
+
+screens: .venv-bench/installed  ## How fast each page of the admin is beside ten million rows (DATABASE=postgres|sqlite ROWS=10000000)
+	.venv-bench/bin/python -m benchmarks.screens $(if $(DATABASE),--database $(DATABASE)) $(if $(ROWS),--rows $(ROWS))
+
+cluster: .venv/installed  ## Kill nodes of a RabbitMQ cluster of three under load, and check the books (RATE=500)
+	.venv/bin/python -m benchmarks.cluster $(if $(RATE),--rate $(RATE))
+
+bench: .venv-bench/installed  ## Measure beside the alternatives (ONLY=audit,publish REPEATS=3); needs PostgreSQL, RabbitMQ and Redis
+	.venv-bench/bin/python -m benchmarks.bench $(if $(ONLY),--only $(ONLY)) $(if $(REPEATS),--repeats $(REPEATS)) $(BENCH_ARGS)
+
+bench-report: .venv-bench/installed  ## Write what was measured into docs/explanation/performance.md
+	.venv-bench/bin/python -m benchmarks.bench.report
+
+screenshots: .venv/installed  ## Use the example site for a while and make the pictures of the admin's pages anew (MINUTES=6)
+	.venv/bin/python -m tests.browser.screenshots $(if $(MINUTES),--minutes $(MINUTES))
+
 wheel: .venv/installed  ## Build the wheel into dist/
 	.venv/bin/python -m build --wheel --no-isolation
 
 clean:  ## Remove what make made, the example site's database and uploads too
-	rm -rf .venv .venv-3.13 .venv-fuzz build dist var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.13 .venv-bench .venv-fuzz build dist var .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The fuzzer's own environment: it is compiled for few platforms, and nothing else needs it.
 .venv-fuzz/installed: pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or later is needed, with its venv module.' >&2; exit 1; }
 	@'$(PYTHON)' -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check 'atheris~=3.0' 'django~=5.2.0' -e .
+	@touch $@
+
+# The peers' own environment, and ours beside them: all on one interpreter, 3.13 where it is there.
+.venv-bench/installed: benchmarks/bench/requirements.txt pyproject.toml
+	@test -n '$(or $(PYTHON_3_13),$(PYTHON))' || { echo 'Python 3.12 or later is needed, with its venv module.' >&2; exit 1; }
+	@'$(or $(PYTHON_3_13),$(PYTHON))' -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/bench/requirements.txt
 	@touch $@
 
 .venv-3.13/installed: PYTHON = $(PYTHON_3_13)

@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.pruning")
     parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
     parser.add_argument("--rows", type=int, default=1_000_000, help="Old deliveries.")
-    parser.add_argument("--events", type=int, default=60_000, help="What the worker has to do.")
+    parser.add_argument("--events", type=int, default=300_000, help="What the worker has to do.")
     parser.add_argument("--pairs", type=int, default=30, help="Windows of each kind.")
     parser.add_argument("--window", type=float, default=2.0, help="Seconds of one window.")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -138,10 +138,10 @@ def _prepare(rows: int, events: int) -> None:
         cursor.execute(
             f"""WITH RECURSIVE old(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM old WHERE n < %s)
             INSERT INTO {Delivery._meta.db_table} (event_id, source, subscription, queue,
-                routing_key, state, attempts, crashes, errors, worker, received_at, started_at,
-                finished_at)
-            SELECT 'old-' || n, 'benchmarks', 'busy', %s, 'busy.row', 'handled', 1, 0, '[]', '',
-                %s, %s, %s FROM old""",  # noqa: S608
+                routing_key, state, attempts, crashes, suspect, errors, worker, received_at,
+                started_at, finished_at)
+            SELECT 'old-' || n, 'benchmarks', 'busy', %s, 'busy.row', 'handled', 1, 0, false, '[]',
+                '', %s, %s, %s FROM old""",  # noqa: S608
             [rows, QUEUE, then, then, then],
         )
     for _ in range(events // TOGETHER):
@@ -202,6 +202,8 @@ def _compare(pace: Pace, pairs: int, window: float) -> float:
         for beside in (False, True) if number % 2 else (True, False):
             (pace.go.set if beside else pace.go.clear)()
             rates[beside] = _measured(window)
+        if pace.over or not _left():
+            raise SystemExit("There was too little to do: give more --rows or more --events.")
         pruned = (pace.deleted - before) / window
         ratios.append(rates[True] / rates[False])
         print(
@@ -209,8 +211,6 @@ def _compare(pace: Pace, pairs: int, window: float) -> float:
             f"{ratios[-1]:6.1%}",
             flush=True,
         )
-    if pace.over or not _left():
-        raise SystemExit("There was too little to do: give more --rows or more --events.")
     return statistics.median(ratios)
 
 

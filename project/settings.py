@@ -37,13 +37,14 @@ TASKROUTING = {
 }
 
 INSTALLED_APPS = [
+    # Above the admin, so that its pages have "Events" beside "History".
+    "taskrouting",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "taskrouting",
     "project.media",
 ]
 MIDDLEWARE = [

@@ -13,6 +13,7 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
+    path("taskrouting/", include("taskrouting.urls")),
     # Browsers ask for it by this name where a page names none, as the admin's do.
     path("favicon.ico", RedirectView.as_view(url=static("media/icon.svg"))),
 ]

@@ -24,13 +24,14 @@ class TaskroutingConfig(AppConfig):
         Raises ConfigurationError for wrong settings, so that no server starts with them; under a
         management command the system checks say it instead, without a traceback.
         """
-        from taskrouting import checks, instruments  # noqa: F401  # each registers itself
+        from taskrouting import checks, instruments  # noqa: F401  # checks register themselves
         from taskrouting.audit import writer
         from taskrouting.routing import subscriptions
 
         subscriptions.autodiscover()
         try:
             writer.subscribe()
+            instruments.switch_on()
         except ConfigurationError:
             if not _a_command_starts():
                 raise

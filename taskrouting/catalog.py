@@ -45,7 +45,8 @@ class Route:
 def explain(routing_key: str) -> Route:
     """Say which bindings match ``routing_key``, which queues that is, and what runs there.
 
-    Asks no broker; on ``django://`` the bindings in the database count as well as the code's.
+    Asks no broker. Beside the code's bindings those count that the database knows: the bindings of
+    ``django://``, and those that were made on another broker and have not been removed since.
     Raises InvalidRoutingKey for a key under which nothing can be published.
     """
     topics.validate_routing_key(routing_key)
@@ -125,11 +126,11 @@ def describe_subscription(subscription: Subscription) -> Description:
 
 
 def _stored() -> set[Binding]:
-    """The bindings that only the embedded broker knows."""
+    """The bindings that are in the database, whether the code still declares them or not."""
     settings = conf.current()
-    if not broker.capabilities(settings.broker_url).embedded:
-        return set()
-    return declared.bindings("", settings.exchange, using=settings.database)
+    can = broker.capabilities(settings.broker_url)
+    name = "" if can.embedded else can.name
+    return declared.bindings(name, settings.exchange, using=settings.database)
 
 
 def _retry(retry: Retry) -> Description:

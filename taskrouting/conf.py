@@ -8,9 +8,8 @@ Names are written upper-case in ``TASKROUTING`` and lower-case here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -19,17 +18,8 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.views.decorators.debug import sensitive_variables
 
-from taskrouting.durations import as_duration
 from taskrouting.exceptions import ConfigurationError
-
-
-class Secret(bytes):
-    """Bytes that no log, no error page and no shell shows."""
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
-    __str__ = __repr__
+from taskrouting.reading import Secret, read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +60,35 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    """What ``ALERTS`` may say: what to watch, and whom to tell."""
+
+    #: Age of an event in an outbox that is due.
+    outbox_age: timedelta | None = None
+
+    #: The share of the deliveries of the last minutes that failed: ``0.2`` is one in five.
+    failure_rate: float | None = None
+
+    #: So many dead letters that nobody has resolved.
+    dead_letters: int | None = None
+
+    #: Queues that something should come to, and for how long nothing may.
+    silent_queue: Mapping[str, timedelta] = field(default_factory=dict)
+
+    #: How long nothing more is told of what was told already.
+    cooldown: timedelta = timedelta(minutes=30)
+
+    #: A dotted path to what is called with each Alert, or mail addresses.
+    to: str | tuple[str, ...] = ()
+
+    @property
+    def watched(self) -> bool:
+        """Whether anything is watched."""
+        limits = (self.outbox_age, self.failure_rate, self.dead_letters)
+        return bool(self.silent_queue) or any(limit is not None for limit in limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What an installation may tune. Every field has a safe default."""
 
@@ -93,6 +112,12 @@ class Settings:
 
     #: Unsettled deliveries one worker process may hold per queue (AMQP ``basic.qos``).
     prefetch: int = 32
+
+    #: Messages of one queue whose handlers, with effects in the database, may share a commit.
+    group_size: int = 128
+
+    #: How long one group goes on to begin handlers.
+    group_time: timedelta = timedelta(milliseconds=100)
 
     #: How long a stopping worker waits for handlers that still run.
     shutdown_grace: timedelta = timedelta(seconds=30)
@@ -129,6 +154,12 @@ class Settings:
     #: letter) or ``"accept"``, until every sender signs.
     unsigned: str = "refuse"
 
+    #: What to watch, and whom to tell; by default nothing is watched.
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+
+    #: Make spans with OpenTelemetry.
+    tracing: bool = False
+
     #: Passed to ``kombu.Connection(transport_options=...)``.
     transport_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -138,17 +169,14 @@ class Settings:
     #: Kombu's name of a compression for what the relay sends (``"gzip"``), or ``None``.
     compression: str | None = None
 
+    @property
+    def databases(self) -> list[str]:
+        """Every database alias that has rows of ours, the central one first."""
+        return list(dict.fromkeys([self.database, *self.outbox_databases]))
 
-CHOICES = {
-    "outbox_keep": (None, "until_confirmed", "until_received"),
-    "unrouted": ("record", "ignore"),
-    "unsigned": ("refuse", "accept"),
-    "type": ("quorum", "classic"),
-}
-#: As many bytes as HMAC-SHA256 puts out; a shorter key would be the weaker part.
-SHORTEST_KEY = 32
 
-AT_LEAST_ONE = {"threads", "prefetch", "max_crashes", "max_message_bytes", "batch_size"}
+#: What is read as settings of its own: one such value, or one by name.
+NESTED = {"queues": QueueSettings, "audit": AuditSettings, "alerts": AlertSettings}
 
 
 @sensitive_variables()  # here and in what is called here: error pages show no key
@@ -157,7 +185,8 @@ def load(user: Mapping[str, Any]) -> Settings:
 
     Raises ConfigurationError naming the key, the value and the fix.
     """
-    values = _read(Settings, user, "TASKROUTING", upper=True)
+    values = read(Settings, user, "TASKROUTING", NESTED, upper=True)
+    _refuse_alerts_to_nobody(values.get("alerts") or AlertSettings())
     return Settings(**{**values, "source": values.get("source") or _default_source()})
 
 
@@ -167,115 +196,12 @@ def current() -> Settings:
     return load(getattr(django_settings, "TASKROUTING", {}))
 
 
-def _read(kind: type, user: object, place: str, *, upper: bool = False) -> dict[str, Any]:
-    """Check the keys of ``user`` against the fields of ``kind`` and read each value."""
-    if not isinstance(user, Mapping):
-        raise ConfigurationError(f"{place} is {user!r}; it must be a dict.")
-    known = {f.name.upper() if upper else f.name: str(f.type) for f in fields(kind)}
-    for key in user:
-        if key not in known:
-            raise ConfigurationError(f"{place} has an unknown key {key!r}.{_meant(key, known)}")
-    return {
-        key.lower(): _value(key.lower(), value, known[key], f"{place}[{key!r}]")
-        for key, value in user.items()
-    }
-
-
-def _meant(key: object, known: Mapping[str, str]) -> str:
-    """Suggest the known key nearest to ``key``, or list them all."""
-    spelt = {name.casefold(): name for name in known}
-    near = get_close_matches(str(key).casefold(), spelt, n=1)
-    if near:
-        return f" Did you mean {spelt[near[0]]!r}?"
-    return f" Known keys: {', '.join(sorted(known))}."
-
-
-def _value(name: str, value: Any, annotation: str, place: str) -> Any:
-    """Read one value as its field's annotation wants it."""
-    if name in CHOICES and value not in CHOICES[name]:
-        allowed = " or ".join(repr(choice) for choice in CHOICES[name])
-        raise ConfigurationError(f"{place} is {value!r}; it must be {allowed}.")
-    if value is None and annotation.endswith("| None"):
-        return None
-    if name == "queues":
-        return _queues(value, place)
-    if name == "audit":
-        return AuditSettings(**_read(AuditSettings, value, place))
-    return READERS[annotation.removesuffix(" | None")](name, value, place)
-
-
-def _queues(value: object, place: str) -> dict[str, QueueSettings]:
-    """Read ``QUEUES``."""
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{place} is {value!r}; it must be a dict of queue names.")
-    return {
-        _text("name", name, f"A key of {place}"): QueueSettings(
-            **_read(QueueSettings, tuning, f"{place}[{name!r}]")
-        )
-        for name, tuning in value.items()
-    }
-
-
-def _text(name: str, value: object, place: str) -> str:
-    if not isinstance(value, str) or (not value and name != "source"):
-        raise ConfigurationError(f"{place} is {value!r}; it must be a string that is not empty.")
-    return value
-
-
-def _number(name: str, value: object, place: str) -> int:
-    smallest = 1 if name in AT_LEAST_ONE else 0
-    if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-        raise ConfigurationError(f"{place} is {value!r}; it must be a whole number >= {smallest}.")
-    return value
-
-
-def _texts(name: str, value: object, place: str) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
-        raise ConfigurationError(f"{place} is {value!r}; it must be a list of strings.")
-    return tuple(_text(name, item, place) for item in value)
-
-
-def _keys(name: str, value: object, place: str) -> tuple[Secret, ...]:
-    """Read keys, of which no message tells anything."""
-    if not isinstance(value, list | tuple):
-        raise ConfigurationError(f"{place} is a {type(value).__name__}; it must be a list of keys.")
-    # A list, for the frame of a generator forgets who called it, and that its values are sensitive.
-    return tuple([_key(key, f"{place}[{number}]") for number, key in enumerate(value)])
-
-
-def _key(value: object, place: str) -> Secret:
-    if not isinstance(value, str | bytes):
-        raise ConfigurationError(f"{place} is a {type(value).__name__}; a key is text or bytes.")
-    key = Secret(value.encode() if isinstance(value, str) else value)
-    if len(key) < SHORTEST_KEY:
+def _refuse_alerts_to_nobody(alerts: AlertSettings) -> None:
+    if alerts.watched and not alerts.to:
         raise ConfigurationError(
-            f"{place} has {len(key)} bytes; a key needs {SHORTEST_KEY}. Make one with: python -c "
-            "'import secrets; print(secrets.token_urlsafe(48))'"
+            "TASKROUTING['ALERTS'] has nobody to tell. Add 'to': a dotted path to a function, "
+            "or a list of mail addresses."
         )
-    return key
-
-
-def _mapping(name: str, value: object, place: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{place} is {value!r}; it must be a dict.")
-    return dict(value)
-
-
-def _duration(name: str, value: object, place: str) -> timedelta:
-    duration = as_duration(value, place)
-    if name == "lease" and not duration:
-        raise ConfigurationError(f"{place} is {value!r}; a claim has to hold for some time.")
-    return duration
-
-
-READERS = {
-    "str": _text,
-    "int": _number,
-    "tuple[str, ...]": _texts,
-    "tuple[Secret, ...]": _keys,
-    "Mapping[str, Any]": _mapping,
-    "timedelta": _duration,
-}
 
 
 def _default_source() -> str:

@@ -121,7 +121,8 @@ def new_id() -> str:
     milliseconds, nanoseconds = divmod(clock.time_ns(), 1_000_000)
     fraction = nanoseconds * 4096 // 1_000_000
     value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | secrets.randbits(62)
-    return str(uuid.UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def encode(event: Event) -> bytes:

@@ -6,20 +6,21 @@ Counts stop at ``MOST``: whoever looks at a backlog of millions needs an answer,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from taskrouting import conf
+from taskrouting.consuming import pauses
 from taskrouting.exceptions import TaskroutingError
 from taskrouting.models import DeadLetter, Delivery, Message, WorkerProcess
 from taskrouting.routing import topology
-from taskrouting.transport import broker, inspection, store
+from taskrouting.transport import broker, inspection, store, waiting
 
 #: Counting ends here.
 MOST = 10_000
@@ -78,6 +79,9 @@ class QueueHealth:
     #: In the database: queues of ``django://``, retries and leases of running deliveries.
     in_database: Count
 
+    #: Whether an operator lets it rest.
+    paused: bool
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHealth:
@@ -122,29 +126,66 @@ def look() -> Health:
     reached, on_broker = _broker()
     return Health(
         broker=reached,
-        outboxes=[_outbox(alias) for alias in _outbox_databases()],
+        outboxes=outboxes(),
         queues=_queues(on_broker),
         deliveries={str(state): _count(_deliveries(state)) for state in STATES},
         dead_letters=_open_dead_letters(),
-        workers=_workers(),
+        workers=workers(),
     )
+
+
+def outboxes() -> list[OutboxHealth]:
+    """Return what waits to leave each database."""
+    return [_outbox(alias) for alias in conf.current().databases]
+
+
+def open_dead_letters() -> Count:
+    """Count the dead letters that nobody has dealt with."""
+    return _count(DeadLetter.objects.using(conf.current().database).filter(resolved_at=None))
+
+
+def backlog() -> dict[str, int]:
+    """Count what waits in every queue, and in the outboxes together.
+
+    While the broker is away nobody knows how much its queues hold, so only the outboxes are said.
+    """
+    counts = [each.waiting for each in outboxes() if each.waiting is not None]
+    outbox = {store.OUTBOX: sum(count.number for count in counts)}
+    try:
+        queues = _queues(_on_broker(broker.current()))
+    except TaskroutingError:
+        return outbox
+    counted = {each.name: each.in_database.number + (each.on_broker or 0) for each in queues}
+    return {**counted, **outbox}
+
+
+def _on_broker(here: broker.Broker) -> dict[str, int | None]:
+    """Ask the broker what waits in our queues, on a connection of its own."""
+    if here.can.embedded:
+        return {}
+    with here.connect() as connection:
+        return inspection.waiting(here, connection, _names_on(here))
+
+
+def _names_on(here: broker.Broker) -> list[str]:
+    current = topology.current()
+    dead = here.dead_letter_queue(current)
+    return [*(queue.name for queue in current.queues), *([dead] if dead else [])]
 
 
 def as_json(health: Health) -> dict[str, Any]:
     """Say it in values that JSON has; durations are in seconds, instants in ISO 8601."""
-    plain: dict[str, Any] = _plain(asdict(health))
+    plain: dict[str, Any] = as_plain(asdict(health))
     return plain
 
 
 def _broker() -> tuple[BrokerHealth, dict[str, int | None]]:
     """Ask the broker what waits in our queues."""
     here = broker.current()
-    names = [queue.name for queue in topology.current().queues]
-    if dead := here.dead_letter_queue(topology.current()):
-        names.append(dead)
     try:
         with here.connect() as connection:
-            waiting = {} if here.can.embedded else inspection.waiting(here, connection, names)
+            names = [] if here.can.embedded else _names_on(here)
+            waiting = inspection.waiting(here, connection, names)
             takes = inspection.takes_messages(here, connection)
     except TaskroutingError as error:
         return BrokerHealth(
@@ -156,10 +197,7 @@ def _broker() -> tuple[BrokerHealth, dict[str, int | None]]:
 def _outbox(alias: str) -> OutboxHealth:
     try:
         rows = Message.objects.using(alias).filter(queue=store.OUTBOX)
-        # Not those that are to leave later; what a relay has claimed now is on its way.
-        due = rows.filter(Q(available_at__lte=Now()) | Q(claim__isnull=False)).order_by("id")
-        times = due.annotate(now=Now()).values_list("now", "created_at").first()
-        oldest = times[0] - times[1] if times else None
+        oldest = waiting.oldest_due(using=alias)
         return OutboxHealth(database=alias, waiting=_count(rows), oldest=oldest)
     except (DatabaseError, InterfaceError) as error:
         if alias == conf.current().database:
@@ -171,12 +209,14 @@ def _queues(on_broker: dict[str, int | None]) -> list[QueueHealth]:
     database = conf.current().database
     declared = {queue.name for queue in topology.current().queues}
     stored = set(store.queues(using=database)) - {store.OUTBOX}
+    paused = pauses.paused()
     return [
         QueueHealth(
             name=name,
             declared=name in declared or name in on_broker,
             on_broker=on_broker.get(name),
             in_database=_count(Message.objects.using(database).filter(queue=name)),
+            paused=name in paused,
         )
         for name in sorted(declared | stored | set(on_broker))
     ]
@@ -189,7 +229,8 @@ def _open_dead_letters() -> dict[str, Count]:
     return {reason: Count(number, len(reasons) > MOST) for reason, number in counted.most_common()}
 
 
-def _workers() -> list[WorkerHealth]:
+def workers() -> list[WorkerHealth]:
+    """Return every worker process that is known, with how long it has been silent."""
     settings = conf.current()
     rows = WorkerProcess.objects.using(settings.database).annotate(now=Now()).order_by("name")
     return [
@@ -212,24 +253,20 @@ def _deliveries(state: str) -> QuerySet[Delivery]:
     return Delivery.objects.using(conf.current().database).filter(state=state)
 
 
-def _outbox_databases() -> Sequence[str]:
-    settings = conf.current()
-    return list(dict.fromkeys([settings.database, *settings.outbox_databases]))
-
-
 def _count(rows: QuerySet[Any]) -> Count:
     """Count ``rows``, but no further than ``MOST``."""
     number = rows.order_by()[: MOST + 1].count()
     return Count(min(number, MOST), number > MOST)
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
+    """Say it in values that JSON has; durations are in seconds, instants in ISO 8601."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: as_plain(item) for key, item in value.items()}
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_plain(item) for item in value]
+        return [as_plain(item) for item in value]
     return value

@@ -21,6 +21,9 @@ from taskrouting.exceptions import InvalidEnvelope, InvalidEventData
 #: which depends on the version and on how deep the stack already is.
 MAX_DEPTH = 100
 
+#: An int that has surely no more digits than Python writes.
+_LARGE = 2**63
+
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
@@ -74,6 +77,8 @@ def fault(value: Any, where: str, levels: int = MAX_DEPTH) -> str:
 
     The sentence starts with the place: ``data.user.tags[3]: float nan is no JSON number``.
     """
+    if _is_plain(value, levels):
+        return ""
     found = _fault(value, levels)
     return "".join((where, *found)) if found else ""
 
@@ -118,10 +123,17 @@ def shallow(value: Any, levels: int = MAX_DEPTH) -> Any:
 
 def text_fault(text: str) -> str:
     """Say which character keeps ``text`` out of a database; empty if it can be kept."""
+    if is_plain_text(text):
+        return ""
     if refused := _REFUSED_CHARACTERS.search(text):
         kind = "a NUL character" if refused[0] == "\x00" else "half a surrogate pair"
         return f"text with {kind} at index {refused.start()}, which no database keeps"
     return ""
+
+
+def is_plain_text(text: str) -> bool:
+    """Say whether ``text`` is ASCII without a fault: what most texts are, and is seen at once."""
+    return text.isascii() and "\x00" not in text
 
 
 def shown(value: object) -> str:
@@ -137,6 +149,19 @@ def _inside(part: Any) -> Iterable[Any]:
     if isinstance(part, dict):
         return part.values()
     return part if isinstance(part, list | tuple) else ()
+
+
+def _is_plain(value: Any, levels: int) -> bool:
+    """Say whether ``value`` is what most values are, which have no fault and are seen quickly."""
+    kind = type(value)
+    if kind is str:
+        return is_plain_text(value)
+    if kind is dict and levels:
+        for key, item in value.items():
+            if type(key) is not str or not is_plain_text(key) or not _is_plain(item, levels - 1):
+                return False
+        return True
+    return kind is bool or value is None or (kind is int and abs(value) < _LARGE)
 
 
 def _fault(value: Any, levels: int) -> tuple[str, ...]:

@@ -1,9 +1,13 @@
-"""Who made this request, and what is its id? For every event that is published while it runs.
+"""Who made this request, what was it, what is its id? For every event published while it runs.
 
 Put it anywhere in ``MIDDLEWARE``, best at the top; the user is looked up when an event is
 published, so a view that logs somebody in publishes as them. ``X-Request-ID`` is taken from the
 request where a proxy has set it, and returned with the response; it becomes the events'
 correlation id. Without a proxy the client may choose it: it names a conversation, proves nothing.
+
+Events keep the request's method and the route of its view, ``POST /videos/<uuid:pk>/``. Not the
+path: what stands in the place of ``<…>`` may be a secret (a login link, a password reset), and the
+record is for good. Not the query string, for the same reason. The id leads to the web server's log.
 """
 
 from __future__ import annotations
@@ -48,7 +52,13 @@ class ActorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer the request within its context."""
         request_id = _request_id(request)
-        within = partial(context.acting, actor=partial(_actor, request), correlation_id=request_id)
+        within = partial(
+            context.acting,
+            actor=partial(_actor, request),
+            request=partial(_shown, request),
+            correlation_id=request_id,
+            request_id=request_id,
+        )
         if self._is_async:
             return self._answer_later(request, within, request_id)
         with within():
@@ -76,6 +86,13 @@ def _actor(request: HttpRequest) -> str | None:
     if user is None or not user.is_authenticated:
         return None
     return f"{user._meta.label_lower}:{user.pk} ({user.get_username()})"[: events.MAX_LENGTH]
+
+
+def _shown(request: HttpRequest) -> str:
+    """Say which request it is, without a value that the client has chosen."""
+    match = request.resolver_match
+    text = f"{request.method} /{match.route.lstrip('/')}" if match else str(request.method)
+    return "".join(filter(str.isprintable, text))[: events.MAX_LENGTH]
 
 
 def _finished(response: HttpResponseBase, within: Within, request_id: str) -> HttpResponseBase:

@@ -22,12 +22,14 @@ __all__ = [
     "MAX_BYTES",
     "InvalidPattern",
     "InvalidRoutingKey",
+    "expression",
     "matches",
     "suspicious_words",
     "validate_pattern",
     "validate_routing_key",
     "wildcards",
     "word",
+    "words",
 ]
 
 #: AMQP keeps routing keys and patterns in a "short string": this many bytes of UTF-8.
@@ -48,6 +50,24 @@ _NO_WORD_CHARACTERS = re.compile(r"[.*#\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 def matches(pattern: str, routing_key: str) -> bool:
     """Tell whether a queue bound with ``pattern`` receives an event sent as ``routing_key``."""
     return _compiled(pattern).fullmatch(_dotted(routing_key)) is not None
+
+
+def expression(pattern: str) -> str:
+    """Write ``pattern`` as a regular expression that a database can search routing keys with.
+
+    It takes ``[^.]`` and ``*`` only, which mean the same everywhere. Each ``#`` beside words may
+    cost a database another walk along the key: who takes patterns from people limits their number.
+    """
+    found = words(pattern)
+    each = [one for at, one in enumerate(found) if (one, found[at - 1 : at]) != ("#", ["#"])]
+    if each == ["#"]:
+        return "^"
+    leading = each[:1] == ["#"]
+    text = "^([^.]*[.])*" if leading else "^"
+    for number, one in enumerate(each[leading:]):
+        literal = "[^.]*" if one == "*" else re.escape(one)
+        text += "([.][^.]*)*" if one == "#" else f"{'[.]' if number else ''}{literal}"
+    return f"{text}$"
 
 
 def validate_pattern(pattern: object) -> str:
@@ -93,6 +113,11 @@ def word(text: str) -> str:
     return _NO_WORD_CHARACTERS.sub("_", text) or "_"
 
 
+def words(text: str) -> list[str]:
+    """Split a routing key or a pattern at the dots; the empty text has no words."""
+    return text.split(".") if text else []
+
+
 @lru_cache(maxsize=_COMPILED_PATTERNS)
 def _compiled(pattern: str) -> re.Pattern[str]:
     """Translate ``pattern`` to an expression over the dotted form of a routing key.
@@ -101,7 +126,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     where it fits. Nothing is lost by taking the first place, so each run is an atomic group that
     is never tried again elsewhere, and no pattern however odd can make matching explode.
     """
-    runs = _runs(_words(pattern))
+    runs = _runs(pattern)
     if len(runs) == 1:
         return re.compile(runs[0])
     first, *middle, last = runs
@@ -109,20 +134,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{first}{found}{_ANY_WORDS}{last}")
 
 
-def _runs(words: list[str]) -> list[str]:
+def _runs(pattern: str) -> list[str]:
     """Translate the words before, between and after each ``#``, every run to one expression."""
     runs = [""]
-    for each in words:
+    for each in words(pattern):
         if each == "#":
             runs.append("")
         else:
             runs[-1] += _ONE_WORD if each == "*" else rf"\.{re.escape(each)}(?![^.])"
     return runs
-
-
-def _words(text: str) -> list[str]:
-    """Split at the dots. The empty text has no words, where ``str.split`` finds an empty one."""
-    return text.split(".") if text else []
 
 
 def _dotted(routing_key: str) -> str:
@@ -132,6 +152,8 @@ def _dotted(routing_key: str) -> str:
 
 def _short_string(text: object, what: str, error: type[Exception]) -> str:
     """Return ``text`` if AMQP and the databases can keep it, or raise ``error`` saying why not."""
+    if isinstance(text, str) and 0 < len(text) <= MAX_BYTES and json_text.is_plain_text(text):
+        return text
     if not isinstance(text, str):
         reason = f"{type(text).__name__}, not text"
     elif not text:

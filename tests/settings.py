@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import django
+
 from project import environment
 
 TEMPORARY = Path(tempfile.gettempdir())
@@ -70,3 +72,6 @@ STATIC_URL = "static/"
 SECRET_KEY = "known to everyone, for it guards nothing"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, and guards nothing
 USE_TZ = True
+
+if django.VERSION >= (6, 1):  # before, there was one mailer, and settings of its own
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}

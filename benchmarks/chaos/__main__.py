@@ -49,6 +49,8 @@ def _run(options: argparse.Namespace) -> int:
         deeds=tuple(options.deeds),
         kinds=tuple(options.kinds),
         under_way=options.under_way,
+        poison_in=options.poison_in,
+        quiet=options.quiet,
     )
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # ends what was started
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -94,6 +96,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--under-way", type=int, default=6_000, help="Deliveries at which the publishers wait."
+    )
+    parser.add_argument(
+        "--poison-in", type=int, default=500, help="One of so many single events is poison."
+    )
+    parser.add_argument(
+        "--quiet", type=float, default=60, help="Seconds without progress until it is all over."
     )
     parser.add_argument(
         "--mutation", choices=MUTATIONS, default="", help="Break the code so, to see it noticed."

@@ -6,8 +6,12 @@ A green run means something because each of these makes it red
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
+
+#: Seconds between what must happen together and does not.
+WINDOW = 0.3
 
 
 def apply(name: str) -> None:
@@ -87,6 +91,7 @@ def forget_before_the_confirm() -> None:
 
     def forgetful(self: Any, outbox: Any, *more: Any) -> None:
         store.settle(outbox, using=self._using)
+        time.sleep(WINDOW)  # or a short run would seldom meet the moment in between
         send(self, outbox, *more)
 
     Relay._send_outbox = forgetful  # type: ignore[method-assign]  # that is the mutation

@@ -29,8 +29,8 @@ KINDS = {
     "work.external": 60,
     "work.lingering": 6,
     "work.slow": 3,
-    "work.poison": 1,
 }
+POISON = "work.poison"
 
 #: Events published together, from and to.
 BULK = 20, 120
@@ -44,7 +44,7 @@ PAUSE = 0.05
 class Publisher:
     """One process that publishes until it dies."""
 
-    def __init__(self, seed: int, *, peaceful: bool, kinds: Sequence[str]) -> None:
+    def __init__(self, seed: int, *, peaceful: bool, kinds: Sequence[str], poison_in: int) -> None:
         """In peace nobody is killed; ``kinds`` limits what is published, bulk apart."""
         from django.conf import settings
 
@@ -61,9 +61,9 @@ class Publisher:
             self._killed_during: 0 if peaceful else 2,
             self._killed_after: 0 if peaceful else 1,
         }
-        self._kinds = {kind: KINDS[kind] for kind in kinds or KINDS}
-        if peaceful:
-            self._kinds.pop("work.poison", None)
+        self._kinds: dict[str, float] = {kind: KINDS[kind] for kind in kinds or KINDS}
+        if not peaceful and not kinds:
+            self._kinds[POISON] = sum(KINDS.values()) / poison_in
 
     def run(self) -> None:
         """Publish for ever; where the database is away, wait for it."""
@@ -194,6 +194,7 @@ def main() -> None:
     parser.add_argument("processes", type=int)
     parser.add_argument("--peaceful", action="store_true")
     parser.add_argument("--kinds", nargs="*", default=[])
+    parser.add_argument("--poison-in", type=int, required=True)
     keep_publishing(**vars(parser.parse_args()))
 
 

@@ -20,8 +20,8 @@ from .mayhem import KILLS, Mayhem, Pace
 
 T = TypeVar("T")
 
-#: Seconds without any progress after which a run is taken to have settled.
-QUIET = 60.0
+#: Seconds within which everybody is there, and a server that was killed answers.
+SOON = 60.0
 
 LOOK_EVERY = 1.0
 
@@ -51,6 +51,13 @@ class Plan:
 
     #: Deliveries that may be under way before the publishers wait until half of them are done.
     under_way: int = 6_000
+
+    #: One of so many events that are published one by one is poison. Each kills its process as
+    #: often as ``max_crashes`` allows, and once more: in a long run, more often than all deeds.
+    poison_in: int = 500
+
+    #: Seconds without any progress after which a run is taken to have settled.
+    quiet: float = 60.0
 
     #: Only these deeds, and events of these kinds; all when it is empty.
     deeds: tuple[str, ...] = ()
@@ -122,7 +129,8 @@ class Run:
         self._here.add("worker-b", *worker, "--no-relay")
         self._here.add("relay", "django", "run_router_relay")
         seed, publishers = self._plan.seed * 1_000_003, self._plan.publishers
-        options = ["--peaceful"] if self._plan.peaceful else []
+        options = ["--poison-in", str(self._plan.poison_in)]
+        options += ["--peaceful"] if self._plan.peaceful else []
         options += ["--kinds", *self._plan.kinds] if self._plan.kinds else []
         command = ["benchmarks.chaos.publisher", str(seed), str(publishers), *options]
         return self._here.add("publisher", *command)
@@ -131,7 +139,7 @@ class Run:
         """Begin when everybody is there: who has not begun cannot be disturbed."""
         from taskrouting.models import WorkerProcess
 
-        deadline = time.monotonic() + QUIET
+        deadline = time.monotonic() + SOON
         while _patiently(WorkerProcess.objects.count) < WORKERS * PROCESSES:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"The workers do not begin; see {self._here.folder}.")
@@ -167,7 +175,7 @@ class Run:
             looks = 0 if left else looks + 1
             if left < fewest:
                 fewest, moved_at = left, time.monotonic()
-            elif left and time.monotonic() - moved_at > QUIET:
+            elif left and time.monotonic() - moved_at > self._plan.quiet:
                 if restarted or not self._here.broker:
                     return
                 # RabbitMQ 3.10 sometimes leaves a quorum queue without a leader when it has been
@@ -226,7 +234,7 @@ def _patiently(ask: Callable[[], T]) -> T:
 
     from taskrouting.exceptions import BrokerUnavailable
 
-    deadline = time.monotonic() + QUIET
+    deadline = time.monotonic() + SOON
     while True:
         try:
             return ask()

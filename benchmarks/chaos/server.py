@@ -31,6 +31,13 @@ class Server:
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        if self._process is None:
+            raise ValueError(f"{self.name} has not been started.")
+        return self._process.pid
+
     def command(self) -> Sequence[str]:
         """What starts it in the foreground."""
         raise NotImplementedError

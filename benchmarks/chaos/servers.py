@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import amqp
 import psycopg
@@ -28,6 +29,8 @@ from .server import Server
 
 #: PostgreSQL refuses to run as root.
 UNPRIVILEGED = "postgres" if os.geteuid() == 0 else None
+
+Kind = TypeVar("Kind", bound=Server)
 
 
 class Postgres(Server):
@@ -184,7 +187,7 @@ class Redis(Server):
 
 
 @contextmanager
-def running(kind: type[Server]) -> Iterator[Server]:
+def running(kind: type[Kind]) -> Iterator[Kind]:
     """A server that only this block uses; killed and removed after it."""
     with tempfile.TemporaryDirectory(prefix=f"{kind.name}-", ignore_cleanup_errors=True) as folder:
         server = kind(Path(folder), _free_port())

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from benchmarks.settings import *  # noqa: F403
 from project import environment
 
 #: Where the processes of this run write what the books are checked against.
@@ -25,9 +26,6 @@ else:
 
 TASKROUTING = json.loads(os.environ["CHAOS_TASKROUTING"])
 INSTALLED_APPS = ["django.contrib.contenttypes", "taskrouting", "benchmarks.chaos"]
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-SECRET_KEY = "known to everyone, for it guards nothing"  # noqa: S105
-USE_TZ = True
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

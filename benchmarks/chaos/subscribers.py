@@ -107,6 +107,14 @@ def note(event: Event, subscription: str) -> None:
     )
 
 
+@receiver(signals.worker_stopped)
+def notice_haste(*, drained: bool, **more: object) -> None:
+    """Note who had to stop before its handlers: the grace is short for a busy machine."""
+    if not drained:
+        deed = "worker stopped past its grace"
+        journal.write(settings.CHAOS_FOLDER, journal.DEEDS, deed=deed, pids=[os.getpid()])
+
+
 @receiver(signals.delivery_finished)
 def notice(*, event: Event, subscription: str, outcome: str, **more: object) -> None:
     """Note what the ledger has recorded, and the copies that it has recognised."""

@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 import os
 
+from benchmarks import settings
+from benchmarks.settings import *  # noqa: F403
 from project import environment
 
 DATABASES = {"default": environment.database(os.environ["LONG_RUN_DATABASE_URL"])}
 TASKROUTING = json.loads(os.environ["LONG_RUN_TASKROUTING"])
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "taskrouting",
                   "benchmarks.long_run"]  # fmt: skip
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-SECRET_KEY = "known to everyone, for it guards nothing"  # noqa: S105
-USE_TZ = True
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "handlers": {"console": {"class": "logging.StreamHandler", "level": "WARNING"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-}
+# Everything is said, and only warnings are printed.
+LOGGING = {**settings.LOGGING, "root": {"handlers": ["console"], "level": "INFO"}}

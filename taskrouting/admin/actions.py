@@ -37,7 +37,7 @@ class RedriveAdmin(OfEventAdmin):
     @admin.action(description=_("Redrive"), permissions=["redrive"])
     def redrive(self, request: HttpRequest, queryset: Rows) -> None:
         """Send the ticked rows round again; what is closed by now is left alone."""
-        actor = _actor(request)
+        actor = actor_of(request)
         count, refusals = 0, []
         for row in queryset.defer(None):
             try:
@@ -51,7 +51,7 @@ class RedriveAdmin(OfEventAdmin):
 
     def has_redrive_permission(self, request: HttpRequest) -> bool:
         """Seeing a dead letter is not the right to run it again."""
-        return _may(request, "redrive_deadletter")
+        return may(request, "redrive_deadletter")
 
 
 class DiscardForm(Form):
@@ -77,7 +77,7 @@ class DiscardAdmin(RedriveAdmin):
         form = DiscardForm(request.POST if "confirmed" in request.POST else None)
         if letters and not form.is_valid():
             return self._ask(request, letters, form)
-        actor = _actor(request)
+        actor = actor_of(request)
         count = sum(
             operators.discard(letter, form.cleaned_data["reason"], actor=actor)
             for letter in letters
@@ -90,7 +90,7 @@ class DiscardAdmin(RedriveAdmin):
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
         """Seeing a dead letter is not the right to drop it."""
-        return _may(request, "discard_deadletter")
+        return may(request, "discard_deadletter")
 
     def _ask(
         self, request: HttpRequest, letters: Sequence[DeadLetter], form: DiscardForm
@@ -115,11 +115,12 @@ def _redrive(row: Model, actor: str | None) -> bool:
     return operators.redrive(row, actor=actor)
 
 
-def _may(request: HttpRequest, permission: str) -> bool:
+def may(request: HttpRequest, permission: str) -> bool:
+    """Tell whether the user has one of the permissions on dead letters."""
     return request.user.has_perm(f"{DeadLetter._meta.app_label}.{permission}")
 
 
-def _actor(request: HttpRequest) -> str | None:
+def actor_of(request: HttpRequest) -> str | None:
     """Name the user, where no ActorMiddleware has done it."""
     if context.current().actor is not None:
         return None

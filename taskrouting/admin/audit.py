@@ -1,27 +1,39 @@
-"""How is the record shown? A list of events, and the whole story of each on its page."""
+"""How is the record shown? A list of events, and what is kept of each on its page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from taskrouting import topics
+from taskrouting.audit import keys
 from taskrouting.models import AuditLog
 
-from . import filters, links, shown, story
-from .record import RecordAdmin
+from . import filters, links, shown
+from .exporting import ExportAdmin
+from .record import Rows, knowing
+from .searching import TIMES, Term
+from .walking import Path
+
+#: Routing keys that are looked through for those that a pattern matches, and runs of the index
+#: that are merged. Where there are more, a limited number of rows is looked at instead.
+MOST_KEYS = 2_000
+MOST_BRANCHES = 100
+
+#: What the indexes know, the most telling first.
+_INDEXED = ({"correlation"}, {"cause"}, {"subject"}, set(TIMES), {"key"})
 
 
 @admin.register(AuditLog)
-class AuditLogAdmin(RecordAdmin):
-    """What happened, and everything that followed from it."""
+class AuditLogAdmin(ExportAdmin):
+    """What happened; the story of each event has a page of its own (``event.py``)."""
 
     list_display = ("when", "routing_key", "subject", "actor", "brief_event", "brief_conversation")
     list_display_links = ("when", "routing_key")
@@ -32,7 +44,9 @@ class AuditLogAdmin(RecordAdmin):
         "correlation": "correlation_id",
         "cause": "causation_id",
         "subject": "subject",
+        "actor": "actor",
     }
+    clock = "occurred_at"
     unlisted = ("data", "extensions")
     fieldsets = (
         (None, {"fields": ("routing_key", "subject", "actor", "event", "source")}),
@@ -42,28 +56,34 @@ class AuditLogAdmin(RecordAdmin):
     )
     change_form_template = "admin/taskrouting/auditlog/change_form.html"
 
-    def get_urls(self) -> list[URLPattern]:
-        """Add the address that finds an event by what identifies it."""
-        found = self.admin_site.admin_view(self.event_view)
-        return [path("event/", found, name="taskrouting_auditlog_event"), *super().get_urls()]
+    def timed(self, rows: Rows, term: Term) -> Term:
+        """Ask for when it happened, which has an index, and not for when it was recorded."""
+        than = "gte" if term.name == "after" else "lt"
+        return replace(term, lookups={f"occurred_at__{than}": term.value})
 
-    def event_view(self, request: HttpRequest) -> HttpResponseRedirect:
-        """Go to the page of the event that ``id`` and ``source`` name."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        event_id, source = request.GET.get("id", ""), request.GET.get("source", "")
-        events = self.get_queryset(request).filter(event_id=event_id).only("pk")
-        event = events.filter(source=source).first() or (None if source else events.first())
-        if event is not None:
-            return HttpResponseRedirect(links.page_of(event))
-        text = gettext("Event %(id)s is not in the audit log: not recorded yet, or pruned.")
-        messages.warning(request, text % {"id": event_id})
-        return HttpResponseRedirect(links.list_of(AuditLog, event=event_id))
+    def path(self, request: HttpRequest, asked: Sequence[Term]) -> Path:
+        """Walk along the index of the subject, of the time or of the routing key.
+
+        Or of a conversation, or of what one event caused: either may be a million events.
+        """
+        names = {term.name for term in asked}
+        rows = self.listed(self.get_queryset(request))
+        for indexed in () if "event" in names else _INDEXED:
+            if names & indexed:
+                known = knowing(rows, (term for term in asked if term.name in indexed))
+                clock = "occurred_at" if indexed & set(TIMES) else ""
+                return Path(
+                    branches=(known,), knows=frozenset(indexed), clock=clock, apart=not clock
+                )
+        if "pattern" in names:
+            return _by_keys(rows, asked)
+        return super().path(request, asked)
 
     def told_of(self, request: HttpRequest, row: Model) -> dict[str, Any]:
-        """Tell the event's story below its columns."""
+        """Lead to the event's story."""
         assert isinstance(row, AuditLog)  # noqa: S101  # for the type checker
-        return {**super().told_of(request, row), "story": story.of_event(row, request)}
+        address = links.story_of(row.event_id, row.source)
+        return {**super().told_of(request, row), "story_address": address}
 
     @admin.display(description=_("occurred at"))
     def when(self, entry: AuditLog) -> SafeString:
@@ -87,8 +107,8 @@ class AuditLogAdmin(RecordAdmin):
 
     @admin.display(description=_("event id"))
     def brief_event(self, entry: AuditLog) -> SafeString:
-        """Show the end of the id."""
-        return shown.brief(entry.event_id)
+        """Link to the event's story, in little room."""
+        return links.to_event(entry.event_id, entry.source, shown.brief(entry.event_id))
 
     @admin.display(description=_("conversation"))
     def brief_conversation(self, entry: AuditLog) -> SafeString:
@@ -114,3 +134,18 @@ class AuditLogAdmin(RecordAdmin):
     def shown_extensions(self, entry: AuditLog) -> SafeString:
         """Show the other attributes, readable."""
         return shown.json_block(entry.extensions, _("extensions"))
+
+
+def _by_keys(rows: Rows, asked: Sequence[Term]) -> Path:
+    """Merge the runs of the index for the routing keys that a pattern matches."""
+    plain = Path(branches=(rows,))
+    if [term.name for term in asked] != ["pattern"]:
+        return plain
+    known = keys.recorded(MOST_KEYS)
+    if known is None:
+        return plain
+    found = [key for key in known if topics.matches(asked[0].value, key)]
+    if len(found) > MOST_BRANCHES:
+        return plain
+    runs = tuple(rows.filter(routing_key=key) for key in found)
+    return Path(branches=runs or (rows.none(),), knows=frozenset({"pattern"}), apart=True)

@@ -1,35 +1,36 @@
-"""How are the ledger's deliveries and the worker processes shown?"""
+"""How are the ledger's deliveries shown?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 
 from django.contrib import admin
 from django.db.models import Model
+from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from taskrouting import conf
-from taskrouting.models import Delivery, WorkerProcess
+from taskrouting.models import Delivery
 
-from . import filters, shown, story
+from . import attempts, filters, shown
 from .actions import RedriveAdmin
-from .record import RecordAdmin
+from .exporting import ExportAdmin
+from .record import knowing
+from .searching import Term
+from .walking import Path
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(RedriveAdmin):
+class DeliveryAdmin(RedriveAdmin, ExportAdmin):
     """What became of each event for each subscription."""
 
     list_display = (
         "received", "routing_key", "place", "shown_state", "attempts", "took", "brief_event",
     )  # fmt: skip
     list_display_links = ("received", "routing_key")
-    list_filter = ("state", filters.SubscriptionFilter, filters.QueueFilter)
+    list_filter = (filters.StateFilter, filters.SubscriptionFilter, filters.QueueFilter)
+    clock = "received_at"
     unlisted = ("errors", "result")
     fieldsets = (
         (None, {"fields": ("routing_key", "subscription", "queue", "event", "source")}),
@@ -40,6 +41,18 @@ class DeliveryAdmin(RedriveAdmin):
         (_("When"), {"fields": ("received", "started", "finished", "took")}),
         (_("Outcome"), {"fields": ("shown_result", "shown_errors")}),
     )
+
+    def path(self, request: HttpRequest, asked: Sequence[Term]) -> Path:
+        """Take what is not handled from its index: that is little, and may be anywhere."""
+        states = [term for term in asked if term.name == "state"]
+        plain = super().path(request, asked)
+        if not states or states[0].value == Delivery.State.HANDLED or not plain.branches:
+            return plain
+        known = [term for term in asked if term.name in ("state", "subscription")]
+        (rows,) = plain.branches
+        rows = knowing(rows, known)
+        knows = plain.knows | {"state", "subscription"}
+        return Path(branches=(rows,), knows=knows, scattered=True)
 
     def possible(self, row: Model) -> Iterable[str]:
         """Offer to redrive what is dead."""
@@ -64,7 +77,7 @@ class DeliveryAdmin(RedriveAdmin):
     @admin.display(description=_("last attempt took"))
     def took(self, delivery: Delivery) -> str:
         """Show how long the last attempt took."""
-        return story.duration_of(delivery)
+        return attempts.duration_of(delivery)
 
     @admin.display(description=_("state"))
     def shown_state(self, delivery: Delivery) -> SafeString:
@@ -79,46 +92,7 @@ class DeliveryAdmin(RedriveAdmin):
     @admin.display(description=_("errors"))
     def shown_errors(self, delivery: Delivery) -> str:
         """Show every failed attempt that is remembered, with its traceback."""
-        errors = story.errors_of(delivery)
+        errors = attempts.errors_of(delivery)
         if not errors:
             return shown.NOTHING
         return render_to_string("admin/taskrouting/errors.html", {"errors": errors})
-
-
-@admin.register(WorkerProcess)
-class WorkerProcessAdmin(RecordAdmin):
-    """Who works, and who has fallen silent."""
-
-    list_display = ("name", "host", "pid", "version", "shown_queues", "threads", "seen", "alive")
-    searched = {"name": "name", "host": "host"}
-    fieldsets = (
-        (None, {"fields": ("name", "host", "pid", "version")}),
-        (_("Work"), {"fields": ("shown_queues", "threads")}),
-        (_("When"), {"fields": ("started", "seen", "alive")}),
-    )
-
-    @admin.display(description=_("queues"))
-    def shown_queues(self, worker: WorkerProcess) -> str:
-        """Show the queues in one line."""
-        queues = worker.queues if isinstance(worker.queues, list) else []
-        return ", ".join(str(queue) for queue in queues) or shown.NOTHING
-
-    @admin.display(description=_("started at"))
-    def started(self, worker: WorkerProcess) -> SafeString:
-        """Show when it started."""
-        return shown.instant(worker.started_at)
-
-    @admin.display(description=_("last heartbeat"))
-    def seen(self, worker: WorkerProcess) -> SafeString:
-        """Show when it last said that it lives."""
-        return shown.instant(worker.seen_at)
-
-    @admin.display(description=_("alive"))
-    def alive(self, worker: WorkerProcess) -> SafeString:
-        """Show whether it beat within a lease; it beats three times in each."""
-        now = timezone.now() if timezone.is_aware(worker.seen_at) else datetime.now()
-        silent = now - worker.seen_at
-        if silent <= conf.current().lease:
-            return shown.state("handled", gettext("alive"))
-        text = gettext("silent for %(time)s") % {"time": shown.duration(silent)}
-        return shown.state("dead", text)

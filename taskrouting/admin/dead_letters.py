@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Model
 from django.db.models.functions import Right
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -18,7 +20,14 @@ from taskrouting.models import DeadLetter, Delivery
 from . import filters, links, shown
 from .actions import DiscardAdmin
 from .content import CONTENT, ContentAdmin
-from .record import Rows
+from .exporting import ExportAdmin
+from .record import Rows, knowing
+from .searching import Term
+from .sweeping import SweepingAdmin
+from .walking import Path
+
+#: What groups of open dead letters have in common.
+GROUPED = frozenset({"queue", "subscription", "cause"})
 
 #: Characters at the end of an error that a list reads: its last line says what was wrong.
 END_OF_ERROR = 400
@@ -26,14 +35,16 @@ LONGEST_LINE = 140
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(ContentAdmin, DiscardAdmin):
+class DeadLetterAdmin(ContentAdmin, SweepingAdmin, DiscardAdmin, ExportAdmin):
     """What was given up on, until somebody redrives or discards it."""
 
     list_display = ("created", "routing_key", "why", "place", "brief_event", "state")
     list_display_links = ("created", "routing_key")
     list_filter = (
-        filters.ResolutionFilter, "reason", filters.QueueFilter, filters.SubscriptionFilter,
+        filters.ResolutionFilter, filters.ReasonFilter, filters.QueueFilter,
+        filters.SubscriptionFilter, filters.CauseFilter,
     )  # fmt: skip
+    clock = "created_at"
     unlisted = ("body", "headers", "properties", "error")
     fieldsets = (
         (None, {"fields": ("routing_key", "shown_reason", "shown_error")}),
@@ -43,10 +54,27 @@ class DeadLetterAdmin(ContentAdmin, DiscardAdmin):
         CONTENT,
     )
 
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Leave the state out where all that are listed are open: the room is scarce."""
+        names = super().get_list_display(request)
+        asked = request.GET.get("resolution") or ("all" if request.GET.get(SEARCH_VAR) else "open")
+        return [name for name in names if name != "state" or asked != "open"]
+
     def listed(self, rows: Rows) -> Rows:
         """Read only the end of each error."""
         listed: Rows = super().listed(rows).annotate(end_of_error=Right("error", END_OF_ERROR))
         return listed
+
+    def path(self, request: HttpRequest, asked: Sequence[Term]) -> Path:
+        """Walk along the open ones, or along a group of them."""
+        plain = super().path(request, asked)
+        names = {term.name for term in asked}
+        if "open" not in names or not plain.branches:
+            return plain
+        known = {"open", *(GROUPED if names >= GROUPED else ())}
+        (rows,) = plain.branches
+        rows = knowing(rows, (term for term in asked if term.name in known))
+        return Path(branches=(rows,), knows=plain.knows | known)
 
     def possible(self, row: Model) -> Iterable[str]:
         """Offer both for what is open."""

@@ -7,6 +7,7 @@ choice any more (``?queue=one_that_was_renamed``) still filters.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,18 +18,76 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from taskrouting.models import DeadLetter
+from taskrouting.models import DeadLetter, Delivery
 from taskrouting.publishing import declarations
 from taskrouting.publishing.declarations import Capture
 from taskrouting.routing import topology
 from taskrouting.routing.subscriptions import registry
 from taskrouting.transport.messages import OUTBOX
 
+from .searching import Term, key_term
+
 Rows = QuerySet[Model, Model]
 Choices = list[tuple[str, Any]]
 
 
-class KnownFilter(SimpleListFilter):
+class TermFilter(SimpleListFilter):
+    """Rows that fulfil one condition, which has a name."""
+
+    def term(self) -> Term | None:
+        """Return what is asked for; the table's page knows which index finds it."""
+        raise NotImplementedError
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Keep the rows that fulfil it."""
+        term = self.term()
+        return queryset.filter(term.condition) if term else queryset
+
+
+class ColumnFilter(TermFilter):
+    """Rows whose column has one value. An empty value asks for rows that have none."""
+
+    #: The column, and the condition's name.
+    column = ""
+
+    def term(self) -> Term | None:
+        """Return the condition, where a value was chosen."""
+        value = self.value()
+        return None if value is None else Term(self.column, value, {self.column: value})
+
+
+class StateFilter(ColumnFilter):
+    """By state of the delivery."""
+
+    title = _("state")
+    parameter_name = "state__exact"
+    column = "state"
+
+    def term(self) -> Term | None:
+        """Say also that it is not handled: SQLite looks into the index of those only then."""
+        term = super().term()
+        if term is None or term.value == Delivery.State.HANDLED:
+            return term
+        return replace(term, otherwise=term.condition & ~Q(state=Delivery.State.HANDLED))
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        """Offer every state."""
+        return list(Delivery.State.choices)
+
+
+class ReasonFilter(ColumnFilter):
+    """By reason of the dead letter."""
+
+    title = _("reason")
+    parameter_name = "reason__exact"
+    column = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        """Offer every reason."""
+        return list(DeadLetter.Reason.choices)
+
+
+class KnownFilter(ColumnFilter):
     """Rows whose column has one of the values that the code knows."""
 
     def known(self) -> list[str]:
@@ -37,20 +96,16 @@ class KnownFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
         """Offer what is known, and what is asked for."""
-        asked = [value] if (value := self.value()) else []
-        return [(name, name) for name in sorted({*self.known(), *asked})]
-
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Keep the rows with the chosen value."""
         value = self.value()
-        return queryset.filter(**{str(self.parameter_name): value}) if value else queryset
+        asked = [] if value is None else [value]
+        return [(name, name or _("(none)")) for name in sorted({*self.known(), *asked})]
 
 
 class SubscriptionFilter(KnownFilter):
     """By subscription."""
 
     title = _("subscription")
-    parameter_name = "subscription"
+    parameter_name = column = "subscription"
 
     def known(self) -> list[str]:
         """Return the subscriptions of this process."""
@@ -61,7 +116,7 @@ class QueueFilter(KnownFilter):
     """By queue."""
 
     title = _("queue")
-    parameter_name = "queue"
+    parameter_name = column = "queue"
 
     def known(self) -> list[str]:
         """Return the queues of the topology."""
@@ -91,16 +146,20 @@ class PatternFilter(KnownFilter):
         patterns |= {key for capture in declarations.registry for key in _keys(capture)}
         return [each for each in patterns if not set("*#") & set(each.removesuffix(".#"))]
 
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Keep the events whose routing key matches."""
-        pattern = self.value()
-        if not pattern:
-            return queryset
-        words = pattern.removesuffix(".#")
-        matching = Q(routing_key=words)
-        if words != pattern:
-            matching |= Q(routing_key__startswith=f"{words}.")
-        return queryset.filter(matching)
+    def term(self) -> Term | None:
+        """Return the condition as the search box would."""
+        return key_term(pattern) if (pattern := self.value()) else None
+
+
+class CauseFilter(KnownFilter):
+    """By cause: only what a page of groups has led to, for nobody knows all causes."""
+
+    title = _("cause")
+    parameter_name = column = "cause"
+
+    def known(self) -> list[str]:
+        """Return nothing."""
+        return []
 
 
 def _keys(capture: Capture) -> Iterator[str]:
@@ -113,7 +172,7 @@ def _keys(capture: Capture) -> Iterator[str]:
             yield f"{literal.rpartition('.')[0]}.#"
 
 
-class OccurredFilter(SimpleListFilter):
+class OccurredFilter(TermFilter):
     """By age, on an indexed column, by the database's clock."""
 
     title = _("occurred")
@@ -124,15 +183,15 @@ class OccurredFilter(SimpleListFilter):
         """Offer a few ages, in hours."""
         return list(self.ages.items())
 
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Keep what is no older."""
+    def term(self) -> Term | None:
+        """Return the condition, where an age was chosen."""
         hours = self.value()
         if hours not in self.ages:
-            return queryset
-        return queryset.filter(occurred_at__gte=Now() - timedelta(hours=int(hours)))
+            return None
+        return Term("after", hours, {"occurred_at__gte": Now() - timedelta(hours=int(hours))})
 
 
-class ResolutionFilter(SimpleListFilter):
+class ResolutionFilter(TermFilter):
     """Open dead letters, unless asked for others. A search looks through all of them."""
 
     title = _("state")
@@ -151,17 +210,17 @@ class ResolutionFilter(SimpleListFilter):
         """Leave out Django's own "All", which would mean the default here."""
         return (choice for number, choice in enumerate(super().choices(changelist)) if number)
 
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Keep the dead letters in the chosen state."""
+    def term(self) -> Term | None:
+        """Return the condition; ``None`` for all of them."""
         value = self.value()
         if value == "open":
-            return queryset.filter(resolved_at=None)
+            return Term("open", value, {"resolved_at": None})
         if value in DeadLetter.Resolution:
-            return queryset.filter(resolution=value)
-        return queryset
+            return Term("resolution", value, {"resolution": value})
+        return None
 
 
-class DueFilter(SimpleListFilter):
+class DueFilter(TermFilter):
     """What a message waits for: a consumer, its time, or whoever has claimed it."""
 
     title = _("waits for")
@@ -175,8 +234,8 @@ class DueFilter(SimpleListFilter):
             ("claim", _("its claim to be settled")),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Keep what waits for the chosen thing."""
+    def term(self) -> Term | None:
+        """Return the condition of the chosen thing."""
         due = Q(available_at__lte=Now())
         conditions = {
             "consumer": due,
@@ -184,4 +243,4 @@ class DueFilter(SimpleListFilter):
             "claim": ~due & ~Q(claim=None),
         }
         condition = conditions.get(self.value() or "")
-        return queryset.filter(condition) if condition else queryset
+        return Term("waits", self.value(), otherwise=condition) if condition else None

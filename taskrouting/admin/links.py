@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from django.apps import apps
+from django.contrib.admin import AdminSite
+from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Model
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from taskrouting.models import AuditLog
+from taskrouting.models import Event
 
 from . import searching, shown
 
@@ -32,21 +36,48 @@ def actions_of(row: Model) -> str:
     return reverse(_name(type(row), "changelist"))
 
 
+def story_of(event_id: str, source: str = "") -> str:
+    """Return the address of the page that tells what happened to an event."""
+    address = reverse(_name(Event, "story"), args=[quote(event_id)])
+    return f"{address}?{urlencode({'source': source})}" if source else address
+
+
+def conversation_of(correlation_id: str, after: int = 0) -> str:
+    """Return the address of a conversation, or of its page behind row ``after``; of none: empty."""
+    if not correlation_id:
+        return ""
+    address = reverse(_name(Event, "conversation"), args=[quote(correlation_id)])
+    return f"{address}?{urlencode({'after': after})}" if after else address
+
+
 def to_event(event_id: str, source: str, text: SafeString | None = None) -> SafeString:
-    """Link an event's id, or ``text``, to its page in the audit log."""
+    """Link an event's id, or ``text``, to its story."""
     if not event_id:
         return shown.code("")
-    query = urlencode({"id": event_id, "source": source})
-    address = f"{reverse(_name(AuditLog, 'event'))}?{query}"
+    address = story_of(event_id, source)
     return format_html('<a href="{}">{}</a>', address, text or shown.code(event_id))
 
 
 def to_conversation(correlation_id: str, text: SafeString | None = None) -> SafeString:
-    """Link a correlation id, or ``text``, to everything in the audit log that has it."""
+    """Link a correlation id, or ``text``, to everything that has it."""
     if not correlation_id:
         return shown.code("")
-    address = list_of(AuditLog, correlation=correlation_id)
+    address = conversation_of(correlation_id)
     return format_html('<a href="{}">{}</a>', address, text or shown.code(correlation_id))
+
+
+def to_object(subject: str, request: HttpRequest, site: AdminSite) -> SafeString | str:
+    """Link ``media.video/7`` to that object's page, where there is one that the user may view."""
+    label, _, key = subject.partition("/")
+    try:
+        model = apps.get_model(label)
+    except (LookupError, ValueError):
+        return subject
+    shown_by = site._registry.get(model)
+    if not key or shown_by is None or not shown_by.has_view_or_change_permission(request):
+        return subject
+    address = reverse(_name(model, "change"), args=[quote(key)], current_app=site.name)
+    return format_html('<a href="{}">{}</a>', address, subject)
 
 
 def _name(model: type[Model], page: str) -> str:

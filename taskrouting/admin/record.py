@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
@@ -15,8 +18,11 @@ from django.utils.translation import gettext_lazy as _
 
 from taskrouting import conf
 
-from . import links, searching, shown
+from . import clocks, links, searching, shown
+from .asking import refuse_nul
 from .paging import KeysetChangeList
+from .searching import FEW, TIMES, Term
+from .walking import Path
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Model]
@@ -38,6 +44,9 @@ class RecordAdmin(ModelAdmin):
 
     #: What may stand before the colon in the search box -> the column.
     searched: ClassVar[searching.Columns] = {}
+
+    #: The column that says when a row was written.
+    clock: ClassVar[str] = ""
 
     #: Columns that can be large, which a list does not read.
     unlisted: ClassVar[tuple[str, ...]] = ()
@@ -66,6 +75,17 @@ class RecordAdmin(ModelAdmin):
         changes.search_help_text = searching.explained(self.searched)
         return changes
 
+    def changes(self, request: HttpRequest) -> KeysetChangeList:
+        """Return the list that the address asks for, for a page that is not the list itself."""
+        try:
+            return cast(KeysetChangeList, self.get_changelist_instance(request))
+        except IncorrectLookupParameters as error:
+            raise BadRequest(f"The list cannot be asked for this: {error}") from error
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Take our filters' parameters alone: any other would find out what is not shown."""
+        return lookup in {getattr(each, "parameter_name", "") for each in self.list_filter}
+
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         """Return the columns; Django shows a search box where there are any."""
         return tuple(self.searched.values())
@@ -73,8 +93,27 @@ class RecordAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: Rows, search_term: str
     ) -> tuple[Rows, bool]:
-        """Look for exact values; nothing is found twice, so nothing needs DISTINCT."""
-        return searching.narrowed(queryset, search_term, self.searched), False
+        """Leave it to the list, which can say what is wrong with what was typed."""
+        return queryset, False
+
+    def read(self, request: HttpRequest, text: str) -> tuple[Term, ...]:
+        """Return the conditions that ``text`` asks for. Raises searching.Mistake."""
+        rows = self.get_queryset(request)
+        terms = searching.read(text, self.searched, rows)
+        return tuple(self.timed(rows, term) if term.name in TIMES else term for term in terms)
+
+    def timed(self, rows: Rows, term: Term) -> Term:
+        """Say when in words that an index of the table knows: by the numbers of its rows."""
+        say = clocks.since if term.name == "after" else clocks.until
+        return replace(term, lookups=say(rows, self.clock, term.value))
+
+    def path(self, request: HttpRequest, asked: Sequence[Term]) -> Path:
+        """Return the index to walk along for what is asked, and what of it that knows."""
+        rows = self.listed(self.get_queryset(request))
+        if any(term.name in FEW for term in asked):  # whatever else is asked, there are few
+            return Path(knows=frozenset(term.name for term in asked))
+        times = [term for term in asked if term.name in TIMES]
+        return Path(branches=(knowing(rows, times),), knows=frozenset(TIMES))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         """Return every field that is shown."""
@@ -96,6 +135,7 @@ class RecordAdmin(ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the list, and what people should know about it."""
+        refuse_nul(request)
         return super().changelist_view(request, {"about": self.about, **(extra_context or {})})
 
     def render_change_form(
@@ -126,6 +166,11 @@ class RecordAdmin(ModelAdmin):
         posted["select_across"] = "0"
         request.POST = posted  # type: ignore[assignment]  # a QueryDict, only one that can change
         return super().response_action(request, *args, **kwargs)
+
+
+def knowing(rows: Rows, terms: Iterable[Term]) -> Rows:
+    """Narrow ``rows`` by ``terms``."""
+    return rows.filter(*(term.condition for term in terms))
 
 
 class OfEventAdmin(RecordAdmin):

@@ -67,7 +67,8 @@ def text_block(text: str, label: Any) -> SafeString:
     lines = cut.count("\n") + 1
     rest = len(text) - len(cut)
     return format_html(
-        '<details class="taskrouting-block"{}><summary>{}</summary><pre>{}</pre>{}</details>',
+        '<details class="taskrouting-block"{}><summary>{}</summary><pre tabindex="0">{}</pre>{}'
+        "</details>",
         SafeString(" open" if lines <= UNFOLDED_LINES else ""),
         _summary(label, lines),
         cut,

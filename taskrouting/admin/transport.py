@@ -15,17 +15,19 @@ from taskrouting.models import Binding, Message
 
 from . import filters, shown
 from .content import CONTENT, ContentAdmin
+from .exporting import ExportAdmin
 from .record import RecordAdmin
 
 
 @admin.register(Message)
-class MessageAdmin(ContentAdmin):
+class MessageAdmin(ContentAdmin, ExportAdmin):
     """What waits in the database: outbox, ``django://`` queues, retries and leases."""
 
     list_display = ("created", "routing_key", "place", "due", "deliveries", "brief_event")
     list_display_links = ("created", "routing_key")
     list_filter = (filters.WaitingQueueFilter, filters.DueFilter)
     searched = {"event": "event_id", "key": "routing_key", "queue": "queue"}
+    clock = "created_at"
     unlisted = ("body", "headers", "properties")
     fieldsets = (
         (None, {"fields": ("routing_key", "exchange", "event", "source")}),

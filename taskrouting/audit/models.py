@@ -31,19 +31,24 @@ class AuditLog(models.Model):
     class Meta:
         verbose_name = _("audit log entry")
         verbose_name_plural = _("audit log")
+        permissions = [("export_auditlog", _("Can export the audit log"))]
         constraints = [
             # One row per event, whatever is delivered again: the database refuses the second.
             models.UniqueConstraint(fields=["event_id", "source"], name="taskrouting_audit_once"),
         ]
         indexes = [
             models.Index("routing_key", models.F("id").desc(), name="taskrouting_audit_key"),
+            # With the row's number: a nightly import may be one conversation of a million events,
+            # and one event may have caused them all.
             models.Index(
                 "correlation_id",
+                "id",
                 condition=~models.Q(correlation_id=""),
                 name="taskrouting_audit_correlation",
             ),
             models.Index(
                 "causation_id",
+                "id",
                 condition=~models.Q(causation_id=""),
                 name="taskrouting_audit_causation",
             ),

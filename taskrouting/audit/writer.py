@@ -18,6 +18,7 @@ from taskrouting import conf, topics
 from taskrouting.events import Event
 from taskrouting.policies import Batch
 from taskrouting.routing.subscriptions import Subscription, registry
+from taskrouting.transport.rows import insert_new
 
 from .models import AuditLog
 
@@ -60,27 +61,28 @@ def record(events: Sequence[Event]) -> None:
         for event in events
         if not any(topics.matches(pattern, event.routing_key) for pattern in exclude)
     ]
-    rows = [_row(event) for event in sorted(wanted, key=lambda event: (event.source, event.id))]
-    AuditLog.objects.using(conf.current().database).bulk_create(rows, ignore_conflicts=True)
+    wanted.sort(key=lambda event: (event.source, event.id))
+    insert_new(AuditLog, [row_of(event) for event in wanted], using=conf.current().database)
 
 
-def _row(event: Event) -> AuditLog:
+def row_of(event: Event) -> dict[str, Any]:
+    """Return what the audit log keeps of an event, by its columns."""
     extensions = dict(event.extensions)
     relayed = extensions.pop(RELAYED_TIME, None)
-    return AuditLog(
-        event_id=event.id,
-        source=event.source,
-        routing_key=event.routing_key,
-        subject=event.subject or "",
-        actor=event.actor or "",
-        correlation_id=event.correlation_id or "",
-        causation_id=event.causation_id or "",
-        traceparent=event.traceparent or "",
-        data=_data(event.data),
-        extensions=extensions,
-        occurred_at=event.time,
-        relayed_at=_instant(relayed),
-    )
+    return {
+        "event_id": event.id,
+        "source": event.source,
+        "routing_key": event.routing_key,
+        "subject": event.subject or "",
+        "actor": event.actor or "",
+        "correlation_id": event.correlation_id or "",
+        "causation_id": event.causation_id or "",
+        "traceparent": event.traceparent or "",
+        "data": _data(event.data),
+        "extensions": extensions,
+        "occurred_at": event.time,
+        "relayed_at": _instant(relayed),
+    }
 
 
 def _instant(text: object) -> datetime | None:

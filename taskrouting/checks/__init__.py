@@ -22,6 +22,8 @@ id                  what it says
 ``E016``            ``SOURCE`` cannot be the source of an event
 ``E017``            ``USE_TZ`` is off, and SQLite keeps no instants without it
 ``E018``            ``OUTBOX_KEEP`` is ``"until_received"`` on a broker that routes itself
+``E025``            ``ALERTS`` names a function that cannot be imported or called
+``E026``            ``TRACING`` is on, and its package is missing
 ``W001``            SQLite begins transactions that cannot wait for their turn to write
 ``W002``            SQLite is not in WAL mode, so readers and the writer stop each other
 ``W003``            SQLite waits less than five seconds for its turn
@@ -37,6 +39,7 @@ id                  what it says
 ``W013``            ``ACCEPT`` lets few bytes stand for very many values
 ``W014``            ``UNSIGNED`` is ``"accept"`` although there are ``SIGNING_KEYS``
 ``W015``            ``@publishes`` has a routing key with a word that is a wildcard in patterns
+``W025``            ``ALERTS`` waits for events on a queue that no subscription uses
 ``I001``            psycopg 2 cannot be woken by PostgreSQL, so workers look every 25 ms
 ==================  =============================================================================
 
@@ -47,6 +50,6 @@ never gets here: that raises where it is written.
 
 from __future__ import annotations
 
-from . import brokers, configuration, databases, events, queues
+from . import alerts, brokers, configuration, databases, events, queues
 
-__all__ = ["brokers", "configuration", "databases", "events", "queues"]
+__all__ = ["alerts", "brokers", "configuration", "databases", "events", "queues"]

@@ -35,8 +35,7 @@ INIT_COMMAND = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 
 def aliases(settings: conf.Settings) -> list[str]:
     """The databases we use that there are."""
-    named = dict.fromkeys([settings.database, *settings.outbox_databases])
-    return [alias for alias in named if alias in connections]
+    return [alias for alias in settings.databases if alias in connections]
 
 
 @check

@@ -13,7 +13,7 @@ import logging
 import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,13 +21,12 @@ from uuid import UUID
 
 from django.db import connections, transaction
 
-from taskrouting import conf, context, json_text, masking, signals
-from taskrouting.events import Event
+from taskrouting import conf, json_text, log_fields, masking, signals
 from taskrouting.exceptions import InvalidEventData, LeaseLost, Snooze
-from taskrouting.routing.subscriptions import Subscription
 from taskrouting.transport.outage import Outage
 
-from . import claims, faults, ledger, overdue, strays, timeouts
+from . import claims, faults, ledger, overdue
+from .calling import call
 from .claims import Claim, Copy
 from .judging import Outcome, Reason, bury, judge
 from .site import Site, database, isolate_on_commit
@@ -41,8 +40,7 @@ HANDLER_ERRORS = (Exception, SystemExit, CancelledError)
 #: How soon a delivery that a fault of the installation interrupted runs again, uncounted.
 SOON = timedelta(seconds=1)
 
-#: How many seconds a suspect waits, in its thread, for another one to be done; how long then
-#: elsewhere, where it holds up nobody.
+#: How many seconds a suspect waits for another one, in its thread, and then where it is in no way.
 PATIENCE, ASIDE = 0.25, timedelta(seconds=5)
 
 #: Longest result, in characters of JSON, that the ledger keeps.
@@ -72,10 +70,9 @@ class Attempt:
         except faults.DatabaseAway:
             raise
         except HANDLER_ERRORS as error:
-            if faults.is_outage(error) or self._site.leaving.is_set():
-                raise faults.DatabaseAway(str(error)) from error
+            faults.blame(error, self._site.leaving)
             return self.failed(error)
-        return self._tell(outcome)
+        return self.tell(outcome)
 
     def leased(self, acknowledge: Callable[[], None]) -> Outcome:
         """Commit claim and lease, acknowledge the broker's copy, and only then handle.
@@ -88,25 +85,25 @@ class Attempt:
                 started = faults.resolutely(lambda: self._start(alone))
             acknowledge()
             if isinstance(started, Outcome):
-                return self._tell(started)
+                return self.tell(started)
             with self._site.leases.held(started.token):
                 return self._run(started)
 
     def failed(self, error: BaseException) -> Outcome:
         """Record the failure of a handler that ran, and was rolled back, elsewhere."""
         self._error = error
-        return self._tell(faults.resolutely(self._claim_and_record_failure))
+        return self.tell(faults.resolutely(self._claim_and_record_failure))
 
     def overran(self, claim: Claim, error: BaseException) -> Outcome:
         """Record the timeout of a handler that still runs under a lease, elsewhere."""
-        return self._tell(self._record(claim, error=error))
+        return self.tell(self._record(claim, error=error))
 
     def _handle_and_record(self) -> Outcome:
         with in_turn(), transaction.atomic(using=database()):
             claim = claims.claim(self._copy, self._site.worker)
             if claim is None:
                 return Outcome.DUPLICATE
-            ledger.succeed(claim, self._call(claim, self._again().failed))
+            ledger.succeed(claim, self.handle(claim, self._again().failed))
             isolate_on_commit()
         return Outcome.HANDLED
 
@@ -149,7 +146,7 @@ class Attempt:
         """Handle under the lease that is held."""
         handle = self._handle_inside if _writes_here(claim) else self._handle_outside
         try:
-            return self._tell(handle(claim))
+            return self.tell(handle(claim))
         except faults.DatabaseAway:
             raise
         except Exception as error:  # noqa: BLE001  # told here, and again by who runs it then
@@ -158,6 +155,7 @@ class Attempt:
                 "Delivery %s runs again when its lease is over.\n%s",
                 claim.delivery,
                 masking.without_values(text, claim.event.data),
+                extra=self._fields(),
             )
             return Outcome.LOST
 
@@ -166,7 +164,7 @@ class Attempt:
 
         def handle() -> Outcome:
             with in_turn(), transaction.atomic(using=database()):
-                ledger.succeed(claim, self._call(claim, overrun))
+                ledger.succeed(claim, self.handle(claim, overrun))
                 isolate_on_commit()
             return Outcome.HANDLED
 
@@ -181,7 +179,7 @@ class Attempt:
         """No transaction is open while the handler runs."""
         before = faults.session()
         try:
-            result = self._call(claim, partial(self._again().overran, claim))
+            result = self.handle(claim, partial(self._again().overran, claim))
         except HANDLER_ERRORS as error:
             away = faults.is_outage(error, before)
             return self._record(claim, error=self._charged(error, away))
@@ -208,7 +206,7 @@ class Attempt:
             try:
                 outcome = faults.resolutely(lambda: self._write(claim, result))
             except LeaseLost as lost:
-                logger.warning("%s", lost)
+                logger.warning("%s", lost, extra=self._fields())
                 faults.resolutely(lambda: ledger.acquit(claim))
                 outcome = Outcome.LOST
             except faults.DatabaseAway as away:
@@ -226,12 +224,18 @@ class Attempt:
             ledger.succeed(claim, result)
             return Outcome.HANDLED
 
+    def _fields(self) -> dict[str, Any]:
+        """Say in a log line which attempt this is."""
+        copy = self._copy
+        more = {"subscription": copy.subscription.name, "queue": copy.queue}
+        return log_fields.about(copy.event, **more, attempt=self._number)
+
     def _judge(self, claim: Claim) -> Outcome:
         assert self._error is not None  # noqa: S101  # for the type checker
         self._number = claim.attempt
         return judge(claim, self._error, self._started, self._site.worker)
 
-    def _call(self, claim: Claim, overrun: overdue.Record) -> Any:
+    def handle(self, claim: Claim, overrun: overdue.Record) -> Any:
         """Run the handler; return its result if the ledger can keep it."""
         self._number = claim.attempt
         signals.emit(
@@ -243,9 +247,11 @@ class Attempt:
             attempt=claim.attempt,
         )
         argument = [claim.event] if claim.subscription.batch else claim.event
-        return _kept(call(claim.subscription, argument, claim.event, self._site, overrun))
+        event, site = claim.event, self._site
+        return _kept(call(claim.subscription, argument, event, site, overrun, claim.attempt))
 
-    def _tell(self, outcome: Outcome) -> Outcome:
+    def tell(self, outcome: Outcome) -> Outcome:
+        """Tell whoever listens."""
         signals.emit(
             signals.delivery_finished,
             Attempt,
@@ -260,40 +266,14 @@ class Attempt:
         return outcome
 
 
-def call(
-    subscription: Subscription,
-    argument: Any,
-    cause: Event | None,
-    site: Site,
-    overrun: overdue.Record,
-) -> Any:
-    """Run the handler in the context of the event it handles; return what it returned.
-
-    ``overrun`` records, in another thread, the timeout of a handler that does not end.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(
-            context.acting(
-                actor=cause.actor if cause else None,
-                correlation_id=(cause.correlation_id or cause.id) if cause else None,
-                causation_id=cause.id if cause else None,
-                traceparent=cause.traceparent if cause else None,
-            )
-        )
-        if subscription.effects == "database":
-            stack.enter_context(strays.noticed(subscription.name))
-        run = stack.enter_context(site.runs.entered())
-        give_up = overdue.giving_up(run, overrun, site)
-        stack.enter_context(timeouts.limit(subscription, run, give_up))
-        return timeouts.call(subscription, argument, run)
-
-
 def _writes_here(claim: Claim) -> bool:
     return claim.subscription.effects == "database"
 
 
 def _kept(result: Any) -> Any:
     """Keep a result that JSON and the database can hold and that is not huge."""
+    if result is None:
+        return None
     try:
         return result if len(json_text.dumps(result, "result")) <= LONGEST_RESULT else None
     except InvalidEventData:

@@ -6,8 +6,10 @@ culprit is alone: only that one is charged an attempt, the rest commit.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import transaction
 
@@ -19,10 +21,12 @@ from taskrouting.routing.subscriptions import Subscription
 from taskrouting.transport.messages import Arrival
 
 from . import claims, faults, ledger
-from .attempts import HANDLER_ERRORS, SOON, Attempt, call
+from .attempts import HANDLER_ERRORS, SOON, Attempt
+from .calling import call
 from .claims import ClaimHeld, Copy
-from .delivery import copy_of, costing_only_itself, open_message, put_off, settle
+from .delivery import copy_of, costing_only_itself, open_message, put_off
 from .judging import Reason
+from .settling import settle, settle_all
 from .site import Site, database, isolate_on_commit
 from .turns import in_turn
 
@@ -46,8 +50,7 @@ def deliver(arrivals: Sequence[Arrival], site: Site) -> None:
             together.setdefault(item.copy.subscription.name, []).append(item)
     for items in together.values():
         _run_together(items, site)
-        for item in items:
-            settle(item.arrival, site)
+        settle_all([item.arrival for item in items], site)
 
 
 def _opened(arrival: Arrival, site: Site) -> list[Item]:
@@ -83,8 +86,7 @@ def _run_together(items: Sequence[Item], site: Site) -> None:
     except faults.DatabaseAway:
         raise
     except HANDLER_ERRORS as error:
-        if faults.is_outage(error) or site.leaving.is_set():
-            raise faults.DatabaseAway(str(error)) from error
+        faults.blame(error, site.leaving)
         _split(items, error, site)
 
 
@@ -100,6 +102,7 @@ def _split(items: Sequence[Item], error: BaseException, site: Site) -> None:
 
 def _handle(items: Sequence[Item], site: Site) -> None:
     subscription = items[0].copy.subscription
+    began = time.monotonic()
     with in_turn(), transaction.atomic(using=database()):
         if subscription.ledger:
             taken = claims.claim_many([item.copy for item in items], site.worker)
@@ -116,6 +119,8 @@ def _handle(items: Sequence[Item], site: Site) -> None:
         subscription=subscription.name,
         queue=items[0].arrival.queue,
         count=len(fresh),
+        events=fresh,
+        duration=timedelta(seconds=time.monotonic() - began),
     )
 
 
@@ -125,13 +130,9 @@ def _overrun(items: Sequence[Item], error: HandlerTimeout, site: Site) -> None:
         _fail(items[0], error, site)
         return
 
-    def set_apart() -> None:
-        with transaction.atomic(using=database()):
-            for copy in claims.in_order([item.copy for item in items]):
-                ledger.postpone_new(copy, site.worker)
-
     if items[0].copy.subscription.ledger:
-        faults.resolutely(set_apart)
+        copies = [item.copy for item in items]
+        faults.resolutely(lambda: ledger.set_apart(copies, site.worker))
 
 
 def _fail(item: Item, error: BaseException, site: Site) -> None:

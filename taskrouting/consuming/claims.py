@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,10 +22,10 @@ from uuid import UUID, uuid4
 from django.db import OperationalError, connections
 from django.db.models.functions import Now
 
-from taskrouting import conf
+from taskrouting import conf, log_fields
 from taskrouting.events import Event
 from taskrouting.routing.subscriptions import Subscription
-from taskrouting.transport import store
+from taskrouting.transport.rows import insert_new
 
 from .models import Delivery
 
@@ -33,7 +33,7 @@ logger = logging.getLogger("taskrouting.delivery")
 
 State = Delivery.State
 
-#: How long a suspect's claim waits for the transaction that is just running the same delivery, and
+#: How long such a claim waits for the transaction that is just running the same delivery, and
 #: the SQLSTATE that says it was in vain.
 BRIEFLY, IN_VAIN = "1s", "55P03"
 
@@ -97,15 +97,13 @@ def claim(copy: Copy, worker: str) -> Claim | None:
     Raises ClaimHeld for a suspect that has waited long enough: the transaction may be that of a
     handler that takes longer than the broker's patience, and a thread must not wait so long.
     """
-    with _briefly(copy):
+    with briefly() if copy.suspect else nullcontext():
         return _claim_first(copy, worker) if copy.token is None else _claim_by_token(copy, worker)
 
 
 def claim_many(copies: Sequence[Copy], worker: str) -> list[Claim]:
     """Take the deliveries of several original copies with one INSERT; duplicates are left out."""
-    claims = {_key(copy): _fresh(copy) for copy in in_order(copies)}
-    inserted = _insert(list(claims.values()), worker)
-    return [replace(claims[key], delivery=number) for key, number in inserted]
+    return _insert(in_order(copies), worker)
 
 
 def in_order(copies: Sequence[Copy]) -> list[Copy]:
@@ -114,27 +112,30 @@ def in_order(copies: Sequence[Copy]) -> list[Copy]:
 
 
 @contextmanager
-def _briefly(copy: Copy) -> Iterator[None]:
-    """Limit how long a suspect waits for locks; SQLite waits for its one writer anyway."""
+def briefly() -> Iterator[None]:
+    """Limit how long claims wait for locks; SQLite waits for its one writer anyway.
+
+    Raises ClaimHeld when that was in vain: the transaction can only be rolled back then.
+    """
     connection = connections[conf.current().database]
-    if not (copy.suspect and connection.vendor == "postgresql"):
+    if connection.vendor != "postgresql":
         yield
         return
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{BRIEFLY}'")
-    try:
-        yield
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) != IN_VAIN:
-            raise
-        raise ClaimHeld(f"{copy.event.id} for {copy.subscription.name!r}") from error
+        try:
+            yield
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) != IN_VAIN:
+                raise
+            raise ClaimHeld("another transaction is just running it") from error
+        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
 
 
 def _claim_first(copy: Copy, worker: str) -> Claim | None:
     """Insert the row; if it is there already, this copy is a duplicate."""
-    claimed = _fresh(copy)
-    inserted = _insert([claimed], worker)
-    return replace(claimed, delivery=inserted[0][1]) if inserted else None
+    inserted = _insert([copy], worker)
+    return inserted[0] if inserted else None
 
 
 def _claim_by_token(copy: Copy, worker: str) -> Claim | None:
@@ -150,8 +151,7 @@ def _claim_by_token(copy: Copy, worker: str) -> Claim | None:
         return None
     lapsed = row.state == State.RUNNING
     claimed = replace(
-        _fresh(copy),
-        delivery=row.pk,
+        _claim(copy, row.pk, uuid4()),
         suspect=copy.suspect or lapsed,
         attempts=row.attempts,
         crashes=row.crashes + (lapsed and row.suspect),
@@ -176,14 +176,20 @@ def _note_silence(row: Delivery, claimed: Claim) -> None:
     logger.warning(
         "Worker %s fell silent while it ran delivery %s of %s to %r: %s",
         row.worker, row.pk, row.event_id, row.subscription, counts,
+        extra=log_fields.about(
+            claimed.event,
+            subscription=row.subscription,
+            queue=claimed.queue,
+            attempt=claimed.attempt,
+        ),
     )  # fmt: skip
 
 
-def _fresh(copy: Copy) -> Claim:
-    """The claim of a delivery that is not in the ledger yet."""
+def _claim(copy: Copy, delivery: int, token: UUID) -> Claim:
+    """The right to run ``copy``, as if for the first time."""
     return Claim(
-        delivery=0,
-        token=uuid4(),
+        delivery=delivery,
+        token=token,
         event=copy.event,
         subscription=copy.subscription,
         queue=copy.queue,
@@ -192,44 +198,44 @@ def _fresh(copy: Copy) -> Claim:
     )
 
 
-def _insert(claims: Sequence[Claim], worker: str) -> list[tuple[tuple[str, str, str], int]]:
-    """Insert RUNNING rows; return key and number of those that were not there yet."""
-    if not claims:
-        return []
-    alias = conf.current().database
-    columns = ("event_id", "source", "subscription", "queue", "routing_key", "state", "attempts",
-               "crashes", "suspect", "errors", "token", "worker")  # fmt: skip
-    now = store.DIALECTS[connections[alias].vendor].now
-    row = f"({', '.join(['%s'] * len(columns))}, {now}, {now})"
-    sql = (
-        f"INSERT INTO {Delivery._meta.db_table} ({', '.join(columns)}, received_at, started_at) "  # noqa: S608  # no value in it
-        f"VALUES {', '.join([row] * len(claims))} ON CONFLICT DO NOTHING "
-        "RETURNING id, event_id, source, subscription"
+def _insert(copies: Sequence[Copy], worker: str) -> list[Claim]:
+    """Insert RUNNING rows; return the claims of those that were not there yet."""
+    asking = {key(copy): (copy, uuid4()) for copy in copies}
+    inserted = insert_new(
+        Delivery,
+        [_row(copy, token, worker) for copy, token in asking.values()],
+        using=conf.current().database,
+        now=("received_at", "started_at"),
+        returning=("id", "event_id", "source", "subscription"),
     )
-    values = [value for each in claims for value in _row(each, columns, worker, alias)]
-    with connections[alias].cursor() as cursor:
-        cursor.execute(sql, values)
-        return [((key[0], key[1], key[2]), number) for number, *key in cursor.fetchall()]
+    return [
+        _claim(copy, number, token)
+        for number, *known in inserted
+        for copy, token in [asking[tuple(known)]]
+    ]
 
 
-def _row(claim: Claim, columns: Sequence[str], worker: str, alias: str) -> list[Any]:
-    """Adapt one new ledger row to the database's types."""
-    row = Delivery(
-        event_id=claim.event.id,
-        source=claim.event.source,
-        subscription=claim.subscription.name,
-        queue=claim.queue,
-        routing_key=claim.routing_key,
-        state=State.RUNNING,
-        suspect=claim.suspect,
-        token=claim.token,
-        worker=worker[:255],
-    )
-    return store.adapted(row, Delivery, columns, alias)
+def _row(copy: Copy, token: UUID, worker: str) -> dict[str, Any]:
+    """A new ledger row."""
+    return {
+        "event_id": copy.event.id,
+        "source": copy.event.source,
+        "subscription": copy.subscription.name,
+        "queue": copy.queue,
+        "routing_key": copy.routing_key,
+        "state": State.RUNNING.value,
+        "attempts": 0,
+        "crashes": 0,
+        "suspect": copy.suspect,
+        "errors": [],
+        "token": token,
+        "worker": worker[:255],
+    }
 
 
-def _key(copy: Copy) -> tuple[str, str, str]:
-    return copy.event.id, copy.event.source, copy.subscription.name
+def key(one: Copy | Claim) -> tuple[str, str, str]:
+    """What the ledger knows a delivery by."""
+    return one.event.id, one.event.source, one.subscription.name
 
 
 def _deliveries() -> Any:

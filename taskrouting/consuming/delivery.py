@@ -23,11 +23,12 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 
-from taskrouting import conf, events, json_text, masking
+from taskrouting import conf, events, json_text, log_fields, masking
 from taskrouting.dead_letters import records
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.events import Event
 from taskrouting.exceptions import InvalidEnvelope, NotAccepted
+from taskrouting.log_fields import about_message
 from taskrouting.routing.subscriptions import Subscription, registry
 from taskrouting.transport import codecs, messages, signing, store
 from taskrouting.transport.messages import RELAYED_AT, REPEAT, REWRITTEN, Arrival
@@ -36,6 +37,7 @@ from . import faults, ledger, presence
 from .attempts import ASIDE, Attempt
 from .claims import ClaimHeld, Copy
 from .judging import Outcome
+from .settling import settle
 from .site import Site, database
 
 logger = logging.getLogger("taskrouting.delivery")
@@ -89,7 +91,8 @@ def costing_only_itself(
 def _keep_indigestible(arrival: Arrival, error: Exception, site: Site) -> None:
     """Keep a message over which we stumbled ourselves, with the traceback, and go on."""
     text = masking.hidden_in_text("".join(traceback.format_exception(error)))
-    logger.error("A message of queue %r could not be handled at all.\n%s", arrival.queue, text)
+    told, fields = "A message of queue %r could not be handled at all.\n%s", about_message(arrival)
+    logger.error(told, arrival.queue, text, extra=fields)
     faults.resolutely(lambda: keep(arrival, Reason.UNDECODABLE, text))
     settle(arrival, site)
 
@@ -115,7 +118,12 @@ def _deliver(arrival: Arrival, site: Site) -> list[Outcome]:
 
 def put_off(arrival: Arrival, event: Event, site: Site, error: ClaimHeld) -> Outcome:
     """Let a message whose delivery is just being run wait in the store, and in no thread."""
-    logger.info("Still being run elsewhere, so this copy waits: %s", error)
+    logger.info(
+        "Still being run elsewhere, so this copy of event %s waits: %s",
+        event.id,
+        error,
+        extra=log_fields.about(event, queue=arrival.queue),
+    )
     faults.resolutely(lambda: put_back(arrival, event, ASIDE))
     settle(arrival, site)
     return Outcome.SNOOZED
@@ -181,7 +189,10 @@ def pass_on(arrival: Arrival, event: Event) -> None:
         raise _unmatched(arrival)
     put_back(arrival, event, PASSED_ON)
     logger.info(
-        "Event %s on queue %r is left to a worker of another release.", event.id, arrival.queue
+        "Event %s on queue %r is left to a worker of another release.",
+        event.id,
+        arrival.queue,
+        extra=log_fields.about(event, queue=arrival.queue),
     )
 
 
@@ -243,20 +254,6 @@ def forward(copies: list[Copy], site: Site) -> list[Copy]:
     if leased:
         faults.resolutely(put)
     return [copy for copy in copies if copy not in leased]
-
-
-def settle(arrival: Arrival, site: Site) -> None:
-    """Everything is committed: let the outbox row go, where one waits for us, and acknowledge.
-
-    A row that cannot go now is sent again; its copy is a duplicate, and lets the row go then.
-    """
-    row = signing.row_of(arrival) if site.kept else None
-    if row is not None:
-        try:
-            faults.resolutely(lambda: store.received(row, arrival.queue, using=database()))
-        except faults.DatabaseAway as error:
-            logger.warning("Message %s will be sent again to be recognised: %s", row, error)
-    site.acknowledge(arrival)
 
 
 def _unmatched(arrival: Arrival) -> Undeliverable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -63,6 +64,15 @@ def is_outage(error: BaseException, before: object = None) -> bool:
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     return (before is not None and session() is not before) or not _usable()
+
+
+def blame(error: BaseException, leaving: threading.Event) -> None:
+    """Raise DatabaseAway unless ``error`` is the handler's own.
+
+    It is not where the database or the broker is away, or where we end what runs because we leave.
+    """
+    if is_outage(error) or leaving.is_set():
+        raise DatabaseAway(str(error)) from error
 
 
 def ask_database() -> None:

@@ -20,12 +20,13 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from taskrouting import conf
+from taskrouting import conf, log_fields
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.transport.messages import EXCHANGE, RETURNS, Arrival
 
 from . import delivery, faults, ledger
 from .judging import Outcome
+from .settling import settle
 from .site import Site
 
 logger = logging.getLogger("taskrouting.delivery")
@@ -57,14 +58,17 @@ def _take(arrival: Arrival, site: Site) -> list[Outcome]:
         faults.resolutely(
             lambda: delivery.put_back(ours, event, timedelta(0), {RETURNS: returns + 1})
         )
-        logger.warning("Event %s goes back (time %d). %s", event.id, returns + 1, told)
+        fields = log_fields.about(event, queue=ours.queue)
+        logger.warning(
+            "Event %s goes back (time %d). %s", event.id, returns + 1, told, extra=fields
+        )
         outcome = Outcome.SNOOZED
     else:
         told += f" It was put back {returns} times before." if returns else ""
         mark = f"{DeadLetter.Reason.BROKER}|{ours.queue}|{arrival.token}|{event.source}|{event.id}"
         faults.resolutely(lambda: delivery.keep(ours, DeadLetter.Reason.BROKER, told, mark=mark))
         outcome = Outcome.DEAD
-    delivery.settle(arrival, site)
+    settle(arrival, site)
     return [outcome]
 
 

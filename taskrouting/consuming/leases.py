@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -17,6 +18,9 @@ from . import faults, ledger
 
 #: Seconds until the next beat where the leases wait for it: one has failed, or we are leaving.
 SOON = 1.0
+
+#: Seconds between two looks at what operators want.
+LOOK_EVERY = 2.0
 
 #: Seconds the beat that is under way has to end when the worker leaves.
 LAST_BEAT = 2.0
@@ -77,11 +81,17 @@ class Leases:
 
 
 class Heartbeat:
-    """A thread that renews leases, and says that this worker is alive, three times a lease."""
+    """A thread that renews leases, and says that this worker is alive, three times a lease.
 
-    def __init__(self, leases: Leases, beat: Callable[[], None]) -> None:
+    More often it looks at what operators want.
+    """
+
+    def __init__(self, leases: Leases, beat: Callable[[], None], look: Callable[[], None]) -> None:
         self._leases = leases
         self._beat = beat
+        self._look = look
+        #: When to beat again, by the clock of this process.
+        self._due = 0.0
         self._stopped = False
         self._now = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -105,12 +115,17 @@ class Heartbeat:
         outage = Outage("database (heartbeat)", longest=SOON)
         while not self._stopped:
             try:
-                self._leases.renew()
-                self._beat()
+                if self._leases.excused or time.monotonic() >= self._due:
+                    self._leases.renew()
+                    self._beat()
+                    third = conf.current().lease.total_seconds() / 3
+                    self._due = time.monotonic() + (SOON if self._leases.excused else third)
+                self._look()
                 outage.over()
-                pause = SOON if self._leases.excused else conf.current().lease.total_seconds() / 3
+                pause = min(LOOK_EVERY, max(self._due - time.monotonic(), 0.0))
             except Exception as error:  # noqa: BLE001  # whatever it is, leases must not lapse
                 connections.close_all()
+                self._due = 0.0
                 pause = outage.noticed(error).total_seconds()
             self._now.wait(pause)
             self._now.clear()

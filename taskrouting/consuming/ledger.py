@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.db import connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -28,10 +29,11 @@ from taskrouting import conf, masking
 from taskrouting.events import Event
 from taskrouting.exceptions import LeaseLost
 from taskrouting.json_text import storable
-from taskrouting.transport import messages, signing, store
+from taskrouting.transport import messages, rows, signing, store
+from taskrouting.transport.dialects import DIALECTS
 from taskrouting.transport.messages import REPEAT, Arrival, Message
 
-from .claims import Claim, Copy
+from .claims import Claim, Copy, in_order
 from .claims import claim as claim_copy
 from .models import Delivery
 
@@ -55,9 +57,22 @@ def succeed(claim: Claim, result: Any = None) -> None:
 
 def succeed_many(claims: Sequence[Claim]) -> None:
     """Record HANDLED for claims of this very transaction, which nobody else can have taken."""
-    _deliveries().filter(pk__in=[claim.delivery for claim in claims]).update(
-        state=State.HANDLED, attempts=F("attempts") + 1, token=None, finished_at=Now()
-    )
+    if not claims:
+        return
+    using = conf.current().database
+    these, numbers = rows.among("id", [claim.delivery for claim in claims], using)
+    sql = f"""UPDATE {Delivery._meta.db_table}
+        SET state = %s, attempts = attempts + 1, token = NULL,
+            finished_at = {DIALECTS[connections[using].vendor].now}
+        WHERE {these}"""  # noqa: S608  # our own names, and placeholders
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql, [State.HANDLED.value, *numbers])
+
+
+def forget(claims: Sequence[Claim]) -> None:
+    """Take back claims of this very transaction, whose handlers have not begun."""
+    if claims:
+        _deliveries().filter(pk__in=[claim.delivery for claim in claims]).delete()
 
 
 def discard(claim: Claim, reason: str) -> None:
@@ -110,6 +125,13 @@ def postpone_new(copy: Copy, worker: str) -> None:
     claimed = claim_copy(copy, worker)
     if claimed is not None:
         _postpone(claimed, timedelta(0), suspect=claimed.suspect)
+
+
+def set_apart(copies: Sequence[Copy], worker: str) -> None:
+    """Let each of ``copies`` run alone: what they shared a transaction with does not end."""
+    with transaction.atomic(using=conf.current().database):
+        for copy in in_order(copies):
+            postpone_new(copy, worker)
 
 
 def put_aside(claim: Claim, delay: timedelta) -> None:

@@ -1,4 +1,4 @@
-"""Which tables does consuming own? The ledger of deliveries, and the worker processes."""
+"""Which tables does consuming own? The ledger, the worker processes, and queues that rest."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Delivery(models.Model):
     class Meta:
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
+        permissions = [("export_delivery", _("Can export deliveries"))]
         constraints = [
             # The promise itself: the database refuses a second delivery of the same event.
             models.UniqueConstraint(
@@ -65,6 +66,12 @@ class Delivery(models.Model):
 class WorkerProcess(models.Model):
     """A worker process that says it is alive."""
 
+    class Order(models.TextChoices):
+        """What an operator has asked of it."""
+
+        RESTART = "restart", _("make room for a fresh process")
+        STOP = "stop", _("stop")
+
     name = models.CharField(_("name"), max_length=255, unique=True)
     host = models.CharField(_("host"), max_length=255)
     pid = models.PositiveIntegerField(_("process id"))
@@ -75,10 +82,35 @@ class WorkerProcess(models.Model):
     threads = models.PositiveIntegerField(_("threads"))
     started_at = models.DateTimeField(_("started at"), db_default=Now())
     seen_at = models.DateTimeField(_("last heartbeat"), db_default=Now())
+    #: As of the last heartbeat; empty where a worker of an older release does not say.
+    busy = models.PositiveIntegerField(_("threads busy"), null=True)
+    in_hand = models.PositiveIntegerField(_("messages in hand"), null=True)
+    memory = models.PositiveBigIntegerField(_("resident memory"), null=True)
+    order = models.CharField(_("asked to"), max_length=10, choices=Order, blank=True, db_default="")
+    ordered_by = models.CharField(_("asked by"), max_length=255, blank=True, db_default="")
 
     class Meta:
         verbose_name = _("worker process")
         verbose_name_plural = _("worker processes")
+        permissions = [("stop_workerprocess", _("Can stop and restart worker processes"))]
 
     def __str__(self) -> str:
         return self.name
+
+
+class Pause(models.Model):
+    """A queue that rests: no worker takes anything from it."""
+
+    queue = models.CharField(_("queue"), max_length=255, unique=True)
+    actor = models.CharField(_("actor"), max_length=255, blank=True)
+    reason = models.TextField(_("reason"), blank=True)
+    since = models.DateTimeField(_("since"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("pause")
+        verbose_name_plural = _("pauses")
+        default_permissions = ()
+        permissions = [("pause_queue", _("Can pause and resume queues"))]
+
+    def __str__(self) -> str:
+        return self.queue

@@ -15,6 +15,8 @@ from functools import partial
 
 from django.db import connections
 
+from taskrouting import log_fields
+from taskrouting.context import Handling
 from taskrouting.exceptions import HandlerTimeout
 
 from .runs import Run
@@ -25,15 +27,21 @@ logger = logging.getLogger("taskrouting.worker")
 Record = Callable[[HandlerTimeout], object]
 
 
-def giving_up(run: Run, record: Record, site: Site) -> Callable[[HandlerTimeout], None] | None:
+def giving_up(
+    run: Run, record: Record, site: Site, handling: Handling
+) -> Callable[[HandlerTimeout], None] | None:
     """How to give ``run`` up; ``None`` where no fresh process would take this one's place."""
     if site.retire is None:
         return None
-    return partial(_give_up, run, record, site.retire)
+    return partial(_give_up, run, record, site.retire, handling)
 
 
 def _give_up(
-    run: Run, record: Record, retire: Callable[[str], None], error: HandlerTimeout
+    run: Run,
+    record: Record,
+    retire: Callable[[str], None],
+    handling: Handling,
+    error: HandlerTimeout,
 ) -> None:
     error.add_note(f"It could not be stopped. This is where it was:\n{run.stack()}")
     try:
@@ -41,7 +49,10 @@ def _give_up(
             return
         record(error)
     except Exception:
-        logger.exception("A handler's timeout could not be recorded; its message comes again.")
+        logger.exception(
+            "A handler's timeout could not be recorded; its message comes again.",
+            extra=log_fields.while_handling(handling),
+        )
     finally:
         connections.close_all()
     run.lost = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,28 +23,42 @@ class Errand:
 
 
 class Pool:
-    """Runs errands on ``threads`` threads. Its methods belong to the worker's main thread."""
+    """Runs errands on ``threads`` threads. Belongs to the worker's main thread, but ``wanted``."""
 
     def __init__(self, threads: int, name: str) -> None:
-        self._threads = threads
+        self.threads = threads
+        #: Errands that no thread has begun, and who may count them.
+        self._wanted = 0
+        self._counting = threading.Lock()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._errands: dict[Future[None], Errand] = {}
         self._opened: set[BaseDatabaseWrapper] = set()
 
     def submit(self, arrivals: Sequence[Arrival], work: Callable[[], object]) -> None:
         """Run ``work`` for ``arrivals`` when a thread is free."""
-        future = self._executor.submit(self._with_fresh_connections, work)
+        self._count(1)
+        future = self._executor.submit(self._begin, work)
         self._errands[future] = Errand(arrivals)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for a thread."""
+        return self._wanted > 0
 
     @property
     def free(self) -> int:
         """Threads that nobody is waiting for."""
-        return max(self._threads - len(self._errands), 0)
+        return max(self.threads - len(self._errands), 0)
 
     @property
     def held(self) -> int:
         """Errands that run or wait."""
         return len(self._errands)
+
+    @property
+    def running(self) -> int:
+        """Errands that a thread has begun."""
+        return len(self._errands) - self._wanted
 
     def reap(self) -> list[BaseException]:
         """Forget what is done; return the errors that were nobody's handler's."""
@@ -57,12 +72,16 @@ class Pool:
         return errors
 
     def withdraw(self, waiting_for: float = 0.0) -> list[Arrival]:
-        """Take back what has waited for ``waiting_for`` seconds and has not begun."""
+        """Take back what has waited for ``waiting_for`` seconds and has not begun.
+
+        An errand for nobody in particular is left to find out that there is nothing to do.
+        """
         now = time.monotonic()
         withdrawn: list[Arrival] = []
         for future, errand in list(self._errands.items()):
-            if now - errand.since >= waiting_for and future.cancel():
+            if errand.arrivals and now - errand.since >= waiting_for and future.cancel():
                 del self._errands[future]
+                self._count(-1)
                 withdrawn += errand.arrivals
         return withdrawn
 
@@ -77,13 +96,18 @@ class Pool:
                 connection.inc_thread_sharing()
                 connection.close()
 
-    def _with_fresh_connections(self, work: Callable[[], object]) -> None:
-        """Run ``work`` on connections that are usable and not too old."""
-        _recycle()
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._wanted += more
+
+    def _begin(self, work: Callable[[], object]) -> None:
+        """Run ``work`` in a thread of the pool, on connections that are usable and not too old."""
+        self._count(-1)
+        recycle()
         try:
             work()
         finally:
-            _recycle()
+            recycle()
             self._opened.update(connections.all(initialized_only=True))
 
 
@@ -98,6 +122,7 @@ def keep_connections() -> None:
             connections.settings[alias]["CONN_MAX_AGE"] = 600
 
 
-def _recycle() -> None:
+def recycle() -> None:
+    """Close the connections of this thread that are not usable any more, or too old."""
     for connection in connections.all(initialized_only=True):
         connection.close_if_unusable_or_obsolete()

@@ -48,8 +48,7 @@ def _about(events: set[str], before: datetime) -> set[str]:
     settings = conf.current()
     recent = Q(resolved_at=None) | Q(resolved_at__gte=before)
     tables: list[Any] = [DeadLetter.objects.using(settings.database).filter(recent)]
-    aliases = dict.fromkeys([settings.database, *settings.outbox_databases])
-    tables += [Message.objects.using(alias) for alias in aliases]
+    tables += [Message.objects.using(alias) for alias in settings.databases]
     found = (
         table.filter(event_id__in=events).values_list("event_id", flat=True) for table in tables
     )

@@ -30,6 +30,8 @@ class Retirement:
         self._stop = threading.Event()
         #: Why; empty as long as the process may stay.
         self.reason = ""
+        #: Whether a fresh process is to go on.
+        self.replaced = True
         self._max_events = max_events
         self._max_rss = max_rss
         self._events = 0
@@ -40,6 +42,13 @@ class Retirement:
         if not self.reason:
             logger.info("Process %d makes room for a fresh one: %s", os.getpid(), reason)
         self.reason = self.reason or reason
+        self._stop.set()
+
+    def for_good(self) -> None:
+        """Ask the worker to stop, with nobody to go on."""
+        logger.info("Process %d stops: an operator has asked it to", os.getpid())
+        self.reason = self.reason or "an operator has asked it to stop"
+        self.replaced = False
         self._stop.set()
 
     def begin(self, stop: threading.Event) -> None:
@@ -53,9 +62,9 @@ class Retirement:
                 self._max_rss >> 20,
             )
 
-    def settled(self) -> None:
-        """Count one message."""
-        self._events += 1
+    def settled(self, count: int) -> None:
+        """Count so many messages more."""
+        self._events += count
 
     def look(self) -> None:
         """Retire if it is time. A process that has done nothing yet stays."""

@@ -11,8 +11,6 @@ import ctypes
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from django.db import connections
 
@@ -27,10 +25,12 @@ class Rung(BaseException):
 
 
 class Run:
-    """One call of a handler, made by the thread that will wait for it."""
+    """One call of a handler, made by the thread that will wait for it; known for a block."""
 
-    def __init__(self) -> None:
-        self.over = threading.Event()
+    def __init__(self, known: set[Run]) -> None:
+        self._known = known
+        self._over = False
+        self._watched: threading.Event | None = None
         #: Whether it was told to end.
         self.rung = False
         #: Whether its transaction was ended from outside: what it does now does not count.
@@ -42,6 +42,22 @@ class Run:
         self._connection = connections[conf.current().database]
         self._lock = threading.Lock()
 
+    def __enter__(self) -> Run:
+        self._known.add(self)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.end()
+        self._known.discard(self)
+
+    def watched(self) -> threading.Event:
+        """Return what is set when the run is over; nobody pays for it who does not watch."""
+        with self._lock:
+            self._watched = self._watched or threading.Event()
+            if self._over:
+                self._watched.set()
+            return self._watched
+
     def enter(self) -> None:
         """Say that the handler's code runs in this thread: an ``async def`` has one of its own."""
         with self._lock:
@@ -52,7 +68,9 @@ class Run:
     def leave(self) -> None:
         """Say that it does not any more; an exception that has not arrived is taken back."""
         with self._lock:
-            if self._thread is not None:
+            # Only if there is one: CPython up to 3.12 then looks for it at every step, for ever,
+            # which is slow, and with a profiler or a debugger attached it gets no further.
+            if self._thread is not None and self.rung:
                 _raise_in(self._thread, None)
             self._thread = None
 
@@ -60,7 +78,9 @@ class Run:
         """Be out of reach for good."""
         self.leave()
         with self._lock:
-            self.over.set()
+            self._over = True
+            if self._watched is not None:
+                self._watched.set()
 
     def ring(self) -> None:
         """Raise Rung in the handler's thread, as soon as it runs Python code."""
@@ -72,13 +92,13 @@ class Run:
     def cancel(self) -> None:
         """Stop the statement that the handler waits for, if it does."""
         with self._lock:
-            if not self.over.is_set():
+            if not self._over:
                 severing.cancel(self._connection)
 
     def sever(self) -> bool:
         """End the handler's transaction; return False if the run was over, or severed before."""
         with self._lock:
-            if self.over.is_set() or self.severed:
+            if self._over or self.severed:
                 return False
             self.severed = True
             severing.sever(self._connection)
@@ -99,16 +119,9 @@ class Runs:
     def __init__(self) -> None:
         self._running: set[Run] = set()
 
-    @contextmanager
-    def entered(self) -> Iterator[Run]:
+    def entered(self) -> Run:
         """Know of one call of a handler for a block."""
-        run = Run()
-        self._running.add(run)
-        try:
-            yield run
-        finally:
-            run.end()
-            self._running.discard(run)
+        return Run(self._running)
 
     @property
     def lost(self) -> int:

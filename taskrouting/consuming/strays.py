@@ -7,27 +7,29 @@ holds on the database of the ledger, and on no other.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from django.db import connections
 
 from taskrouting import conf
 from taskrouting.exceptions import StrayWriteWarning
+from taskrouting.routing.subscriptions import Subscription
 
 WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE")
 
 
-@contextmanager
-def noticed(subscription: str) -> Iterator[None]:
+def noticed(subscription: Subscription) -> AbstractContextManager[object]:
     """Warn of writes on other databases than the ledger's while the block runs."""
-    with ExitStack() as stack:
-        for alias in connections:
-            if alias != conf.current().database:
-                wrapper = _watch(subscription, alias)
-                stack.enter_context(connections[alias].execute_wrapper(wrapper))
-        yield
+    others = [alias for alias in connections.settings if alias != conf.current().database]
+    if not others or subscription.effects != "database":
+        return nullcontext()
+    stack = ExitStack()
+    for alias in others:
+        wrapper = _watch(subscription.name, alias)
+        stack.enter_context(connections[alias].execute_wrapper(wrapper))
+    return stack
 
 
 def _watch(subscription: str, alias: str) -> Callable[..., Any]:

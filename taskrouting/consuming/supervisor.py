@@ -7,6 +7,7 @@ once, which loses nothing: what they held comes back to others.
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -16,16 +17,20 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
 
 from django.db import connections
 
+from .companion import Companion
+
 logger = logging.getLogger("taskrouting.supervisor")
 
-#: What one process does, until the event is set; returns its exit code.
-Work = Callable[[threading.Event], int]
+#: What one process does, until the event is set; returns its exit code. It is told whether it is
+#: the one that leads, and beside a companion its ``seat``.
+Work = Callable[..., int]
 
 #: A process that dies within this many seconds of its start is not replaced at once.
 YOUNG = 5.0
@@ -41,6 +46,8 @@ STOPPED_BY_FORCE = 130
 
 #: The exit code of a process that asks for a fresh one in its place; nothing has gone wrong.
 RETIRED = 85
+#: The exit code of a process that an operator has asked to stop: nobody takes its place.
+DISMISSED = 86
 #: The exit code of a process that no other would fare better than, and then our own.
 HOPELESS, FAILED = os.EX_CONFIG, 1
 
@@ -55,14 +62,24 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Supervisor:
-    """Runs ``work`` in ``processes`` child processes."""
+    """Runs ``work`` in ``processes`` child processes, with a ``companion`` beside them."""
 
-    def __init__(self, work: Work, *, processes: int, grace: timedelta, burst: bool) -> None:
+    def __init__(
+        self,
+        work: Work,
+        *,
+        processes: int,
+        grace: timedelta,
+        burst: bool,
+        companion: Companion | None = None,
+    ) -> None:
         self._work = work
+        self._companion = companion
         self._processes = processes
         self._grace = grace
         self._burst = burst
         self._children: dict[ForkProcess, float] = {}
+        self._leader: ForkProcess | None = None
         #: When to start a process in the place of one that has died, one instant for each.
         self._vacancies: list[float] = []
         self._signals = 0
@@ -74,11 +91,14 @@ class Supervisor:
     def run(self) -> int:
         """Supervise until told to stop, or until a burst is done; return the exit code."""
         connections.close_all()  # a forked child must not share a connection
+        gc.collect()
+        gc.freeze()  # a child's collector then touches, and so copies, nothing that all can share
         waker, wakee = os.pipe()
         os.set_blocking(wakee, False)
         signal.set_wakeup_fd(wakee, warn_on_full_buffer=False)
         for number in STOPS:
             signal.signal(number, self._on_signal)
+        self._tend_companion()
         for _ in range(self._processes):
             self._start()
         try:
@@ -86,6 +106,8 @@ class Supervisor:
         finally:
             signal.set_wakeup_fd(-1)
             self._kill()
+            if self._companion is not None:
+                self._companion.end()
             for end in (waker, wakee, *self._lifeline):
                 os.close(end)
 
@@ -93,8 +115,10 @@ class Supervisor:
         """Replace who dies, until a signal comes, everybody is done or nobody can do it."""
         while (self._children or self._vacancies) and not self._signals and not self._hopeless:
             ends = [child.sentinel for child in self._children]
+            ends += self._companion.ends() if self._companion is not None else []
             if waker in wait([*ends, waker], timeout=self._until_vacancy()):
                 os.read(waker, 64)
+            self._tend_companion()
             for child in [each for each in self._children if not each.is_alive()]:
                 self._bury(child)
             self._fill_vacancies()
@@ -109,6 +133,8 @@ class Supervisor:
             return
         if child.exitcode == RETIRED:
             self._vacancies.append(now)
+            return
+        if child.exitcode == DISMISSED:
             return
         if child.exitcode == HOPELESS:
             self._hopeless = True
@@ -125,7 +151,14 @@ class Supervisor:
 
     def _until_vacancy(self) -> float | None:
         """Seconds until the next process is to be started; ``None``: no one is."""
-        return max(0.0, min(self._vacancies) - time.monotonic()) if self._vacancies else None
+        due = [max(0.0, each - time.monotonic()) for each in self._vacancies]
+        if self._companion is not None and (pause := self._companion.until_due()) is not None:
+            due.append(pause)
+        return min(due, default=None)
+
+    def _tend_companion(self) -> None:
+        if self._companion is not None:
+            self._companion.tend(self._fork, self._lifeline)
 
     def _fill_vacancies(self) -> None:
         now = time.monotonic()
@@ -159,16 +192,29 @@ class Supervisor:
             child.join()
 
     def _start(self) -> None:
-        child = multiprocessing.get_context("fork").Process(target=self._live, daemon=False)
+        leads = self._leader not in self._children
+        if self._companion is None:
+            child = self._fork(partial(self._live, leads, None))
+        else:
+            seat = self._companion.free(list(self._children))
+            child = self._fork(partial(self._live, leads, seat))
+            self._companion.take(seat, child)
+        self._children[child] = time.monotonic()
+        if leads:
+            self._leader = child
+
+    def _fork(self, live: Callable[[], None]) -> ForkProcess:
+        context = multiprocessing.get_context("fork")
+        child = context.Process(target=live, daemon=False)
         # Until it has handlers of its own, a signal to the child must wait, not reach ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             child.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        self._children[child] = time.monotonic()
+        return child
 
-    def _live(self) -> None:
+    def _live(self, leads: bool, seat: int | None) -> None:
         """What a child does: its work, until a signal or the supervisor's death."""
         stop = threading.Event()
         signal.set_wakeup_fd(-1)
@@ -182,12 +228,15 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.Thread(target=self._follow, args=[asked], daemon=True).start()
         threading.Thread(target=_heed, args=[asked, stop], daemon=True).start()
+        work = self._work
+        if self._companion is not None and seat is not None:
+            work = partial(work, seat=self._companion.sit(seat))
         codes: list[int] = []
         # Signals are for the main thread, and it hears them only while it does nothing else.
-        work = threading.Thread(target=lambda: codes.append(self._work(stop)))
-        work.start()
-        while work.is_alive():
-            work.join(HEARING)
+        thread = threading.Thread(target=lambda: codes.append(work(stop, leads)))
+        thread.start()
+        while thread.is_alive():
+            thread.join(HEARING)
         # Handlers that outlived the grace must not keep the process.
         os._exit(codes[0] if codes else 1)
 

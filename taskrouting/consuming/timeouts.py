@@ -35,7 +35,7 @@ REACH = 1.0
 def limit(
     subscription: Subscription, run: Run, give_up: Callable[[HandlerTimeout], None] | None
 ) -> Iterator[None]:
-    """Raise HandlerTimeout in this thread if the block is not done within the timeout.
+    """Raise HandlerTimeout in this thread if the block is not done within the timeout, if any.
 
     ``give_up`` is called, in another thread, with the error of a block that does not end.
     """
@@ -44,7 +44,7 @@ def limit(
         yield
         return
     patience = timeout.total_seconds() + (REACH if iscoroutinefunction(subscription.handler) else 0)
-    watching = [run, patience, give_up, HandlerTimeout(_sentence(timeout))]
+    watching = [run, run.watched(), patience, give_up, HandlerTimeout(_sentence(timeout))]
     threading.Thread(target=_watch, args=watching, name="timeout", daemon=True).start()
     try:
         yield
@@ -86,16 +86,17 @@ async def _awaited(subscription: Subscription, argument: Any, run: Run) -> Any:
 
 def _watch(
     run: Run,
+    over: threading.Event,
     patience: float,
     give_up: Callable[[HandlerTimeout], None] | None,
     error: HandlerTimeout,
 ) -> None:
     """Wait for the end of ``run``; insist, more and more."""
     for seconds, insist in ((patience, run.ring), (REACH, run.cancel)):
-        if run.over.wait(seconds):
+        if over.wait(seconds):
             return
         insist()
-    if give_up is not None and not run.over.wait(REACH):
+    if give_up is not None and not over.wait(REACH):
         give_up(error)
 
 

@@ -10,15 +10,15 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import timedelta
+from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connections
 
 from taskrouting import conf, signals
 from taskrouting.exceptions import BrokerUnavailable
 from taskrouting.routing import topology
-from taskrouting.routing.subscriptions import registry
 from taskrouting.transport import receiving
 from taskrouting.transport.broker import Broker, kept_until_received
 from taskrouting.transport.messages import Arrival
@@ -26,13 +26,16 @@ from taskrouting.transport.outage import Outage
 from taskrouting.transport.receiving import Receiver
 from taskrouting.transport.watch import Watch
 
-from . import batches, delivery, faults, given_up, ledger
+from . import batches, delivery, faults, given_up, groups, ledger
+from .appetite import Appetite
 from .collecting import Collector
 from .faults import DatabaseAway
+from .gathering import Gatherer
 from .leases import Heartbeat
+from .orders import Orders
 from .pool import Pool, keep_connections
-from .presence import Presence
-from .retirement import Retirement
+from .presence import Load, Presence
+from .retirement import Retirement, resident
 from .site import Site
 
 logger = logging.getLogger("taskrouting.worker")
@@ -42,9 +45,6 @@ IDLE, SOONEST, LATEST = 0.5, 0.002, 0.1
 
 #: Seconds between two looks at whether the last handlers are done.
 BREATH = 0.02
-
-#: Seconds a message waits here for a thread before it goes back for others to take.
-PATIENCE = 1.0
 
 
 class Worker:
@@ -62,34 +62,44 @@ class Worker:
     ) -> None:
         """``queues`` limits what is consumed; the others default to the settings.
 
-        ``retirement`` says when to stop so that a fresh process can go on.
-
+        ``retirement`` says when a fresh process is to go on.
         Raises ConfigurationError for a queue that no subscription declares.
         """
-        settings = conf.current()
         self._broker = broker
         self._watch = Watch(broker)
         self._queues = topology.chosen(queues)
-        self._threads = threads or settings.threads
-        self._presence = Presence([each.name for each in self._queues], self._threads)
+        self._threads = threads or conf.current().threads
+        names = [each.name for each in self._queues]
+        self._presence = Presence(names, self._threads, self._load)
         self.name = self._presence.name
-        self._dead = broker.dead_letter_queue(topology.current())
-        self._prefetch = prefetch
-        self._grace = grace if grace is not None else settings.shutdown_grace
+        self._grace = grace if grace is not None else conf.current().shutdown_grace
         self._retirement = retirement or Retirement()
         self._settled: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
-        self._site = Site(
-            worker=self.name,
-            acknowledge=self._settled.put,
-            kept=kept_until_received(settings),
-            retire=self._retirement.now,
-        )
-        self._heartbeat = Heartbeat(self._site.leases, self._presence.beat)
+        self._site = self._make_site()
+        self._orders = Orders(self.name, self._retirement)
+        self._heartbeat = Heartbeat(self._site.leases, self._presence.beat, self._orders.look)
         self._pools = (Pool(self._threads, "handler"), Pool(1, "batch"))
         self._collector = Collector(self._hand_over)
+        run = partial(groups.run, site=self._site)
+        self._gatherer = Gatherer(self._pools[0], run, self._site.leaving)
+        self._appetite = Appetite(
+            self._queues, self._pools[0], self._gatherer, self._collector, self._orders, prefetch
+        )
         self._pause = SOONEST
         self._active_at: float | None = None
         self._stop = threading.Event()
+        #: Whether something came when it was to take nothing more.
+        self.turned_away = False
+
+    @property
+    def consumes(self) -> bool:
+        """Whether it has begun to consume."""
+        return self._active_at is not None
+
+    @property
+    def paused(self) -> Set[str]:
+        """The queues that operators have paused."""
+        return self._orders.paused
 
     @property
     def quiet_for(self) -> float:
@@ -122,6 +132,14 @@ class Worker:
                 signals.emit(signals.worker_stopped, Worker, worker=self.name, drained=drained)
         return drained
 
+    def _make_site(self) -> Site:
+        return Site(
+            worker=self.name,
+            acknowledge=self._settled.put,
+            kept=kept_until_received(conf.current()),
+            retire=self._retirement.now,
+        )
+
     def _work(self, stop: threading.Event) -> None:
         """Hold one session after another, through every outage of broker and database."""
         outage = Outage(f"worker {self.name}")
@@ -130,6 +148,7 @@ class Worker:
                 faults.ask_database()
                 self._site.leases.renew()  # before anybody can take a lease for lapsed
                 self._presence.beat()  # before a binding of ours reaches a worker of older code
+                self._orders.look()  # before anything is taken from a queue that is paused
                 stop.wait(outage.mercy)
                 with receiving.receiver(self._broker, self._watch) as receiver:
                     self._broker.declare(receiver.connection, topology.current())
@@ -144,23 +163,16 @@ class Worker:
                 stop.wait(outage.noticed(error).total_seconds())
 
     def _consume(self, receiver: Receiver) -> None:
-        receiver.consume({each.name: self._room(each) for each in self._queues}, self._take)
-        if self._dead:
-            receiver.consume({self._dead: self._threads}, self._take_given_up)
+        self._gatherer.begin_anew()  # what an earlier session left was handed back with it
+        self._appetite.begin(receiver, self._take)
+        if dead := self._broker.dead_letter_queue(topology.current()):
+            receiver.consume({dead: self._threads}, self._take_given_up)
         self._active_at = time.monotonic()
-
-    def _room(self, queue: topology.Queue) -> int:
-        """How many unsettled messages of ``queue`` to hold."""
-        prefetch = self._prefetch or queue.prefetch
-        if batch := self._collector.batches.get(queue.name):
-            return max(prefetch, 2 * batch.size)
-        external = any(each.effects == "external" for each in registry.on_queue(queue.name))
-        return min(prefetch, self._threads) if external else prefetch
 
     def _session(self, receiver: Receiver, stop: threading.Event) -> None:
         while not stop.is_set():
             self._tick(receiver)
-            self._share(receiver)
+            self._appetite.adjust(receiver)
             self._retirement.look()
 
     def _tick(self, receiver: Receiver) -> None:
@@ -168,6 +180,7 @@ class Worker:
         active = self._settle(receiver)
         self._reap()
         self._collector.flush()
+        self._gatherer.flush()
         active |= receiver.drain(self._moment(receiver))
         if active or self._in_hand():
             self._active_at = time.monotonic()
@@ -175,16 +188,22 @@ class Worker:
 
     def _moment(self, receiver: Receiver) -> float:
         """How long to listen: briefly while something in hand may soon need this thread."""
-        moment = self._pause if receiver.unsettled or receiver.paused else IDLE
+        hungry_soon = receiver.unsettled or self._appetite.sated(receiver)
+        moment = self._pause if hungry_soon else IDLE
         due = self._collector.next_due()
         return moment if due is None else min(moment, max(due, 0.001))
 
     def _take(self, arrival: Arrival) -> None:
         """Hand one message to the pool, or collect it for its batch."""
         if self._stop.is_set():
+            self.turned_away = True
             return  # it came at the last moment, and goes back unsettled
+        if self._appetite.declines(arrival):
+            return
         if arrival.queue in self._collector.batches:
             self._collector.add(arrival)
+        elif self._gatherer.takes(arrival):
+            self._gatherer.add(arrival)
         else:
             self._pools[0].submit([arrival], lambda: delivery.deliver(arrival, self._site))
 
@@ -197,14 +216,12 @@ class Worker:
 
     def _settle(self, receiver: Receiver) -> bool:
         """Tell the broker what is settled; return whether there was anything."""
-        some = False
-        while True:
-            try:
-                receiver.acknowledge(self._settled.get_nowait())
-            except queue.Empty:
-                return some
-            self._retirement.settled()
-            some = True
+        settled: list[Arrival] = []
+        while not self._settled.empty():
+            settled.append(self._settled.get())
+        receiver.acknowledge(*settled)
+        self._retirement.settled(len(settled))
+        return bool(settled)
 
     def _reap(self) -> None:
         """Raise what went wrong outside any handler: it ends the session, or the process."""
@@ -212,22 +229,16 @@ class Worker:
             for error in pool.reap():
                 raise error
 
-    def _share(self, receiver: Receiver) -> None:
-        """Give back what waits in vain for a thread; take again when one is free."""
-        waiting = self._pools[0].withdraw(PATIENCE)
-        for arrival in waiting:
-            receiver.hand_back(arrival)
-        receiver.pause({arrival.queue for arrival in waiting})
-        if self._pools[0].free:
-            receiver.resume()
-
     def _end_session(self, receiver: Receiver, stop: threading.Event) -> None:
         """Take nothing more, hand back what has not begun, finish what has."""
         receiver.cancel()
         unbegun = [arrival for pool in self._pools for arrival in pool.withdraw()]
-        for arrival in [*unbegun, *self._collector.withdraw()]:
+        waiting = [*self._collector.withdraw(), *self._gatherer.withdraw()]
+        for arrival in [*unbegun, *waiting]:
             receiver.hand_back(arrival)
         while stop.is_set() and self._grace_left():
+            for arrival in self._gatherer.withdraw():
+                receiver.hand_back(arrival)
             self._settle(receiver)
             receiver.drain(BREATH)
         self._settle(receiver)
@@ -271,7 +282,14 @@ class Worker:
 
     def _busy(self) -> bool:
         """Whether anything runs that may still end by itself."""
-        return sum(pool.held for pool in self._pools) > self._site.runs.lost
+        return sum(pool.running for pool in self._pools) > self._site.runs.lost
+
+    def _load(self) -> Load:
+        """How much there is to do just now, for the heartbeat to tell."""
+        held = self._appetite.held + len(self._site.leases.tokens())
+        return Load(busy=self._pools[0].running, in_hand=held, memory=resident())
 
     def _in_hand(self) -> bool:
-        return self._busy() or bool(self._collector) or not self._settled.empty()
+        waiting = bool(self._collector) or bool(self._gatherer)
+        held = sum(pool.held for pool in self._pools) > self._site.runs.lost
+        return held or waiting or not self._settled.empty()

@@ -149,7 +149,7 @@ def _deliver_once() -> bool:
     """Deliver what is due now; return whether there was anything."""
     settings = conf.current()
     some = False
-    for alias in dict.fromkeys([settings.database, *settings.outbox_databases]):
+    for alias in settings.databases:
         outbox = store.claim(OUTBOX, MOST, LEASE, using=alias)
         for row in outbox:
             copies = publisher.spread(row.message, routes.of_database(settings.database))

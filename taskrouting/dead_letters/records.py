@@ -13,6 +13,7 @@ from taskrouting import conf, json_text, masking, signals
 from taskrouting.json_text import storable
 from taskrouting.transport.messages import Arrival, Message
 
+from .causes import cause_of
 from .models import DeadLetter
 
 #: Characters of an error text that are kept.
@@ -112,9 +113,11 @@ def _keep(reason: DeadLetter.Reason, error: str, *, mark: str, **values: Any) ->
     for name in ("queue", "subscription", "event_id", "source", "routing_key", "exchange",
                  "content_type", "content_encoding"):  # fmt: skip
         values[name] = storable(values[name])[:SHORT]
+    shown = storable(masking.hidden_in_text(error))
     letter = DeadLetter(
         reason=reason,
-        error=storable(masking.hidden_in_text(error))[:LONGEST_ERROR],
+        error=shown[:LONGEST_ERROR],
+        cause=cause_of(reason, shown),
         fingerprint=hashlib.sha256(mark.encode("utf-8", "replace")).hexdigest() if mark else None,
         **values,
     )
@@ -126,6 +129,8 @@ def _keep(reason: DeadLetter.Reason, error: str, *, mark: str, **values: Any) ->
         queue=letter.queue,
         subscription=letter.subscription,
         event_id=letter.event_id,
+        source=letter.source,
+        routing_key=letter.routing_key,
     )
 
 

@@ -1,4 +1,9 @@
-"""Which sentences go to the log? Receivers of the milestones; nothing else in here logs routine."""
+"""Which sentences go to the log? Receivers of the milestones; nothing else in here logs routine.
+
+A line about an event has its id, key, subscription and attempt as fields (``log_fields``), for
+formatters that write JSON. ``EventFilter`` gives them to every other line that is written while an
+event is handled.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from taskrouting import masking, signals
+from taskrouting import context, log_fields, masking, signals
 from taskrouting.events import Event
 
 logger = logging.getLogger("taskrouting")
@@ -22,11 +27,32 @@ LONGEST_SILENCE = timedelta(minutes=10)
 _told: dict[str, tuple[str, timedelta]] = {}
 
 
+class EventFilter(logging.Filter):
+    """Says on every line which event is being handled, for whom, and which try it is.
+
+    Name it in ``LOGGING`` and put it on handlers: on a logger it would see only that logger's own
+    lines. It drops nothing. A line in a web request has the request's correlation id; what is not
+    known is ``None``.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the fields that the line does not have yet."""
+        here = context.unasked()
+        known: dict[str, Any] = {"correlation_id": here.correlation_id}
+        if here.handling is not None:
+            known |= log_fields.while_handling(here.handling)
+        for name in log_fields.FIELDS:
+            if getattr(record, name, None) is None:
+                setattr(record, name, known.get(name))
+        return True
+
+
 @receiver(signals.delivery_finished)
 def _finished(
     *,
     event: Event,
     subscription: str,
+    queue: str,
     attempt: int,
     outcome: str,
     duration: timedelta,
@@ -44,6 +70,14 @@ def _finished(
         outcome,
         duration.total_seconds(),
         _why(event, error) if error and outcome not in QUIET else "",
+        extra=log_fields.about(
+            event,
+            subscription=subscription,
+            queue=queue,
+            attempt=attempt,
+            outcome=outcome,
+            duration=duration.total_seconds(),
+        ),
     )
 
 
@@ -52,9 +86,27 @@ def _why(event: Event, error: BaseException) -> str:
 
 
 @receiver(signals.dead_letter_kept)
-def _dead(*, reason: str, queue: str, subscription: str, event_id: str, **carries: Any) -> None:
+def _dead(
+    *,
+    reason: str,
+    queue: str,
+    subscription: str,
+    event_id: str,
+    source: str,
+    routing_key: str,
+    **carries: Any,
+) -> None:
     place = " ".join(filter(None, [queue, subscription])) or "the outbox"
-    logger.error("Dead letter (%s) from %s: event %s", reason, place, event_id or "unknown")
+    fields = log_fields.about(
+        event_id=event_id or None,
+        event_source=source or None,
+        routing_key=routing_key or None,
+        subscription=subscription or None,
+        queue=queue or None,
+        reason=reason,
+    )
+    text = "Dead letter (%s) from %s: event %s"
+    logger.error(text, reason, place, event_id or "unknown", extra=fields)
 
 
 @receiver(signals.fault_noticed)

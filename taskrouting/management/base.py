@@ -49,8 +49,7 @@ def unmigrated() -> str:
 
 def aliases() -> list[str]:
     """The databases whose outbox is emptied; retries and leases live in the central one."""
-    settings = conf.current()
-    return list(dict.fromkeys([settings.database, *settings.outbox_databases]))
+    return conf.current().databases
 
 
 def _sentence(error: Exception) -> str:

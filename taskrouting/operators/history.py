@@ -29,7 +29,7 @@ from taskrouting.consuming.models import Delivery
 from taskrouting.dead_letters import pruning as dead_letters
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.dead_letters.pruning import Step
-from taskrouting.publishing.relay import LATEST_RESEND
+from taskrouting.publishing.keeping import LATEST_RESEND
 from taskrouting.routing.subscriptions import registry
 from taskrouting.transport import broker
 

@@ -6,7 +6,7 @@ import logging
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from taskrouting import conf, context
+from taskrouting import conf, context, log_fields
 from taskrouting.publishing import publisher
 from taskrouting.routing import topology
 
@@ -16,6 +16,15 @@ REDRIVEN = "taskrouting.operator.redriven"
 DISCARDED = "taskrouting.operator.discarded"
 PRUNED = "taskrouting.operator.pruned"
 UNBOUND = "taskrouting.operator.unbound"
+PAUSED = "taskrouting.operator.paused"
+RESUMED = "taskrouting.operator.resumed"
+STOPPED = "taskrouting.operator.stopped"
+RESTARTED = "taskrouting.operator.restarted"
+EXPORTED = "taskrouting.operator.exported"
+SWEEP_BEGUN = "taskrouting.operator.sweep.begun"
+SWEEP_STOPPED = "taskrouting.operator.sweep.stopped"
+SWEEP_FINISHED = "taskrouting.operator.sweep.finished"
+SWEEP_FAILED = "taskrouting.operator.sweep.failed"
 
 
 def acting(actor: str | None) -> AbstractContextManager[None]:
@@ -29,4 +38,5 @@ def tell(routing_key: str, told: dict[str, Any], *, subject: str | None = None) 
         publisher.publish(routing_key, told, subject=subject, using=conf.current().database)
     else:
         # Without an audit log it would become an unroutable dead letter, to be discarded in turn.
-        logger.info("%s: %s; untold, for no queue wants it.", routing_key, told)
+        fields = log_fields.about(routing_key=routing_key)
+        logger.info("%s: %s; untold, for no queue wants it.", routing_key, told, extra=fields)

@@ -98,9 +98,13 @@ class Capture:
             Draft(
                 routing_key=keys.render(key, instance),
                 data=self._with(changed, data) if changed else data,
-                subject=self.subject(instance) if self.subject else self._subject(instance),
+                subject=self.subject_of(instance),
             )
         ]
+
+    def subject_of(self, instance: Model) -> str:
+        """Name the instance as its events do: as ``subject=`` says, or ``shop.order/42``."""
+        return self.subject(instance) if self.subject else usual_subject(instance, self.model)
 
     def _with(self, changed: Changed, data: Any) -> dict[str, Any]:
         """Add ``changed`` to the data of an update."""
@@ -111,12 +115,6 @@ class Capture:
             f"{self.place} returned {found}. An update adds data['changed'], here of "
             f"{', '.join(changed)}: return a dict without that key."
         )
-
-    def _subject(self, instance: Model) -> str:
-        """Name the instance: ``shop.order/42``."""
-        key = getattr(instance, self.model._meta.pk.attname)
-        name = ",".join(map(str, key)) if isinstance(key, tuple) else key
-        return f"{self.model._meta.label_lower}/{name}"
 
 
 class Registry:
@@ -149,6 +147,19 @@ class Registry:
 
 #: The registry of this process; ``@publishes`` adds to it.
 registry = Registry()
+
+
+def subjects_of(instance: Model) -> list[str]:
+    """Return the subjects under which ``@publishes`` tells of ``instance``; mostly one, or none."""
+    return list(dict.fromkeys(each.subject_of(instance) for each in registry.of(type(instance))))
+
+
+def usual_subject(instance: Model, model: type[Model] | None = None) -> str:
+    """Name an instance as events do unless somebody says otherwise: ``shop.order/42``."""
+    meta = (model or type(instance))._meta
+    key = getattr(instance, meta.pk.attname)
+    name = ",".join(map(str, key)) if isinstance(key, tuple) else key
+    return f"{meta.label_lower}/{name}"
 
 
 def checked(capture: Capture) -> Capture:

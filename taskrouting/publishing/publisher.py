@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import router, transaction
 
-from taskrouting import conf, context, events, signals, topics
+from taskrouting import around, conf, context, events, signals, topics
 from taskrouting.dead_letters import records
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.durations import Duration, as_duration
@@ -26,6 +26,9 @@ from taskrouting.transport.messages import Message
 from taskrouting.transport.models import Message as MessageRow
 
 HIGHEST_PRIORITY = 9
+
+#: The extensions that say in which web request an event was published, and under which id.
+REQUEST, REQUEST_ID = "request", "requestid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,7 @@ def publish_many(
     written: list[Message] = []
     for item in drafts:
         draft = _draft(item)
-        event = item if isinstance(item, Event) else _event(draft)
+        event = item if isinstance(item, Event) else around.stamped(_event(draft))
         published.append(event)
         written.append(_message(event, draft))
     # Outside a transaction, several events are still all published or none.
@@ -133,8 +136,14 @@ def _event(draft: Draft) -> Event:
         causation_id=here.causation_id,
         actor=here.actor,
         traceparent=here.traceparent,
-        extensions=dict(draft.extensions),
+        extensions={**_of_request(here), **draft.extensions},
     )
+
+
+def _of_request(here: context.Context) -> dict[str, str]:
+    """Say which web request publishes, if one does, in extensions of the event."""
+    said = {REQUEST: here.request, REQUEST_ID: here.request_id}
+    return {name: text for name, text in said.items() if text}
 
 
 def _message(event: Event, draft: Draft) -> Message:

@@ -45,6 +45,11 @@ class Queue:
         """The queue's bindings."""
         return [Binding(pattern, self.name) for pattern in self.patterns]
 
+    @property
+    def single(self) -> bool:
+        """Whether the broker serves one consumer at a time, and the others wait for their turn."""
+        return bool(self.arguments.get("x-single-active-consumer"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:

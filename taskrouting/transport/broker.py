@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -17,13 +16,10 @@ from taskrouting import conf
 from taskrouting.exceptions import BrokerUnavailable, TaskroutingError, TopologyConflict
 from taskrouting.routing.topology import Queue, Topology
 
-from . import closing, declared
+from . import closing, declared, options
 from .advice import advice
 from .capabilities import capabilities
 from .store import Claimed
-
-#: How long one attempt to connect may take.
-CONNECT_TIMEOUT = 4.0
 
 #: RabbitMQ's own limit, unless its configuration says otherwise.
 CONSUMER_TIMEOUT = timedelta(minutes=30)
@@ -35,19 +31,27 @@ DELIVERY_LIMIT = 1000
 NO_LIMIT = 1_000_000_000
 
 
-def current() -> Broker:
-    """Return the broker the settings name; opens no socket."""
-    return Broker(conf.current())
+def current(patience: float = options.PATIENCE) -> Broker:
+    """Return the broker the settings name; opens no socket.
+
+    ``patience``: for whoever has less of it than a worker, the seconds to wait for an answer.
+    """
+    return Broker(conf.current(), patience)
 
 
 class Broker:
     """One broker, by its URL; holds no connection itself."""
 
-    def __init__(self, settings: conf.Settings) -> None:
+    def __init__(self, settings: conf.Settings, patience: float = options.PATIENCE) -> None:
         """Raises ConfigurationError for an unknown scheme; opens no socket."""
         self.url = settings.broker_url
         self.can = capabilities(self.url)
-        self.options = {**_defaults(self.can.name, settings), **settings.transport_options}
+        self.options = {
+            **options.defaults(self.can.name, settings),
+            **settings.transport_options,
+            **options.impatient(self.can.name, patience),
+        }
+        self._connect_timeout = min(patience, options.CONNECT_TIMEOUT)
         #: Alias of the database that remembers what we declare.
         self.database = settings.database
         #: What was claimed on the embedded broker and could not be handed back: it was away.
@@ -74,7 +78,7 @@ class Broker:
         connection = Connection(
             self.url,
             transport_options=self.options,
-            connect_timeout=CONNECT_TIMEOUT,
+            connect_timeout=self._connect_timeout,
             heartbeat=heartbeat if self.can.confirms else 0,
         )
         try:
@@ -226,45 +230,6 @@ def _declare_dead_letter_queue(channel: Any, topology: Topology) -> None:
         arguments={"x-queue-type": "quorum", "x-delivery-limit": NO_LIMIT},
     )
     channel.queue_bind(queue=name, exchange=name, routing_key="")
-
-
-def _defaults(name: str, settings: conf.Settings) -> dict[str, Any]:
-    """Transport options without which the transport hangs, loses or disturbs its neighbours."""
-    if name == "amqp":
-        # py-amqp's own limit of one second is shorter than a pause of RabbitMQ under load.
-        # And no answer is waited for longer on a connection that is dead and does not say so.
-        patience = {socket.TCP_USER_TIMEOUT: 30_000}
-        return {"socket_settings": patience, "write_timeout": 30, "read_timeout": 30}
-    if name == "redis":
-        return {
-            # A frozen server must not hold us forever; longer than BRPOP's second.
-            "socket_timeout": 10,
-            "socket_connect_timeout": CONNECT_TIMEOUT,
-            "socket_keepalive": True,
-            # Ours settle soon (a long handler runs under a lease in the store), so what a dead
-            # worker held comes back soon; a copy too many is a DUPLICATE.
-            "visibility_timeout": int(2 * settings.lease.total_seconds()),
-            "unacked_restore_throttle": 1,
-            # Who dies while he gives back must not keep everybody else from it for five minutes.
-            "unacked_mutex_expire": 5,
-            # Kombu's own names are one for all programs on the database, and so is the shortest
-            # visibility timeout among them.
-            "unacked_key": f"{settings.exchange}.unacked",
-            "unacked_index_key": f"{settings.exchange}.unacked_index",
-            "unacked_mutex_key": f"{settings.exchange}.unacked_mutex",
-        }
-    if name == "django":
-        return {"lease": settings.lease, "alias": settings.database}
-    if name == "sqs":
-        return {
-            # A long poll, one queue after the other, would keep the thread that owns the
-            # connection from settling and from stopping.
-            "wait_time_seconds": 0,
-            "visibility_timeout": int(2 * settings.lease.total_seconds()),
-        }
-    if name in ("memory", "filesystem"):
-        return {"polling_interval": 0.02}
-    return {}
 
 
 def _faults(connection: Connection, name: str) -> tuple[type[Exception], ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from queue import Empty
 from typing import Any
 
@@ -46,8 +46,13 @@ class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is untyped
 
     def ack(self, delivery_tag: Any) -> None:
         """Delete the claimed row."""
-        store.settle([self.claimed(delivery_tag)], using=self.channel.alias)
-        self._let_go(delivery_tag)
+        self.ack_all([delivery_tag])
+
+    def ack_all(self, delivery_tags: Sequence[Any]) -> None:
+        """Delete the claimed rows."""
+        store.settle([self.claimed(tag) for tag in delivery_tags], using=self.channel.alias)
+        for tag in delivery_tags:
+            self._let_go(tag)
 
     def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
         """Give the row back to its own queue, or delete it."""
@@ -87,6 +92,9 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
     exchange_types = {**virtual.Channel.exchange_types, "topic": TopicExchange}
     body_encoding = None
     supports_fanout = True  # so that bindings are shared: see _queue_bind and get_table
+
+    #: Whether more may have been due than was claimed last.
+    left_some = False
 
     @property
     def alias(self) -> str:
@@ -182,11 +190,13 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is untyped
 
     def _get_many(self, queues: list[str], timeout: float | None = None) -> None:
         """Claim what the prefetch allows of every queue, in turn, and deliver it."""
-        delivered = False
+        delivered = self.left_some = False
         for queue in queues:
             room = self.qos.can_consume_max_estimate()
             limit = 100 if room is None else room
-            for claimed in doubts.claim(queue, limit, self.connection.lease, using=self.alias):
+            due = doubts.claim(queue, limit, self.connection.lease, using=self.alias)
+            self.left_some |= len(due) == limit
+            for claimed in due:
                 delivered = True
                 self.connection._deliver(self._payload(claimed), queue)
         if not delivered:

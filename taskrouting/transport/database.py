@@ -52,7 +52,9 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
         self.lease: timedelta = client.transport_options.get("lease", LEASE)
         self._waiter: wakeup.Waiter | None = None
         self._extended_at = time.monotonic()
-        self.look_at = 0.0
+        #: When to look at the table next; ``None``: nothing is due, but when the next will be has
+        #: not been asked.
+        self.look_at: float | None = 0.0
 
     def driver_version(self) -> str:
         """Name the database engine behind the alias."""
@@ -63,10 +65,11 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             self._keep_claims()
-            if time.monotonic() >= self.look_at and self._delivered_some():
+            if self._is_time(time.monotonic()) and self._delivered_some():
                 return
             left = SAFETY_POLL if deadline is None else deadline - time.monotonic()
             if left <= 0:
+                self.look_at = self.look_at or 0.0  # who never waits looks each time
                 raise TimeoutError
             self._wait(min(left, SAFETY_POLL))
 
@@ -78,18 +81,29 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
             self._waiter = None
 
     def verify_connection(self, connection: Any) -> bool:
-        """Say whether the database answers."""
-        return connections[self.alias].is_usable()
+        """Say whether the database answers; it is asked only if something was wrong with it.
+
+        Kombu wants to know before every drain, and asking is a round trip.
+        """
+        database = connections[self.alias]
+        return database.connection is not None and (
+            not database.errors_occurred or database.is_usable()
+        )
+
+    def _is_time(self, now: float) -> bool:
+        return self.look_at is not None and now >= self.look_at
 
     def _delivered_some(self) -> bool:
         """Let each channel deliver what it may take."""
-        some = False
+        some = more = False
         for channel in list(self.channels):
             try:
                 channel.drain_events()
-                some = True
+                some, more = True, more or channel.left_some
             except Empty:
                 continue
+        if some and not more:
+            self.look_at = None
         return some
 
     def _wait(self, seconds: float) -> None:
@@ -98,7 +112,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped
         An idle worker looks at the table once a second, however often it is asked to drain.
         """
         now = time.monotonic()
-        if now >= self.look_at:
+        if self.look_at is None or now >= self.look_at:
             self.look_at = now + self._next_due()
         if self._waiter is None:
             self._waiter = wakeup.waiter(self.alias)

@@ -17,7 +17,6 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -30,6 +29,7 @@ from taskrouting.routing.topology import Binding, Topology
 
 from . import declared, flow
 from .broker import Broker, declare_exchange
+from .drift import Drift, binding_named, exchange_named, queue_named
 
 #: AMQP's answer to a passive declare of something that is not there.
 NOT_FOUND = 404
@@ -37,35 +37,14 @@ NOT_FOUND = 404
 #: Seconds to wait for an answer; and for what another process of RabbitMQ's says at the same time.
 ANSWER, AFTERTHOUGHT = 5.0, 0.1
 
+#: How many messages are ready, and how many consumers there are; ``None`` where nobody can tell.
+Counts = tuple[int | None, int | None]
+
 #: What a comparison over AMQP leaves open.
 UNLISTED_BY_AMQP = (
     "Whether the bindings are there cannot be asked over AMQP 0-9-1; they are judged by what this "
     "installation has declared before."
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drift:
-    """How a broker differs from what the code declares."""
-
-    #: What the code declares and the broker lacks: ``"queue 'video_queue'"``.
-    missing: tuple[str, ...] = ()
-
-    #: What exists with other arguments; each a sentence that says how to get out of it.
-    conflicts: tuple[str, ...] = ()
-
-    #: Bindings of our queues that the code no longer declares.
-    left_over: tuple[Binding, ...] = ()
-
-    #: Bindings that others have made on our exchange; they are none of our business.
-    foreign: tuple[Binding, ...] = ()
-
-    #: What this broker cannot tell; each a sentence.
-    unchecked: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Say whether anything differs, as far as the broker can tell."""
-        return bool(self.missing or self.conflicts or self.left_over)
 
 
 def drift(broker: Broker, connection: Connection, topology: Topology) -> Drift:
@@ -82,7 +61,7 @@ def drift(broker: Broker, connection: Connection, topology: Topology) -> Drift:
     extra = bound - wanted
     ours = _ours(broker, topology, extra)
     return Drift(
-        missing=(*missing, *(f"binding {shown(each)}" for each in _sorted(wanted - bound))),
+        missing=(*missing, *(binding_named(each) for each in _sorted(wanted - bound))),
         conflicts=conflicts,
         left_over=_sorted(ours),
         foreign=_sorted(extra - ours),
@@ -107,8 +86,13 @@ def waiting(broker: Broker, connection: Connection, queues: Iterable[str]) -> di
 
     ``None`` where there is no such queue, or where the broker keeps it inside one process.
     """
+    return {name: ready for name, (ready, _) in counted(broker, connection, queues).items()}
+
+
+def counted(broker: Broker, connection: Connection, queues: Iterable[str]) -> dict[str, Counts]:
+    """Count what is ready in each of ``queues``, and who consumes it, where that can be told."""
     with broker.faults(connection):
-        return {name: _counts(broker, connection, name)[0] for name in queues}
+        return {name: _counts(broker, connection, name) for name in queues}
 
 
 def unserved(broker: Broker, connection: Connection, queues: Iterable[str]) -> dict[str, str]:
@@ -116,8 +100,7 @@ def unserved(broker: Broker, connection: Connection, queues: Iterable[str]) -> d
 
     Messages that are ready for it; or, on AMQP, that nobody consumes the queue, whoever thinks so.
     """
-    with broker.faults(connection):
-        counts = {name: _counts(broker, connection, name) for name in queues}
+    counts = counted(broker, connection, queues)
     return {
         name: f"has {ready} messages ready" if ready else "knows of no consumer"
         for name, (ready, consumers) in counts.items()
@@ -143,11 +126,6 @@ def takes_messages(broker: Broker, connection: Connection) -> bool:
             told.listen(left)
         told.listen(AFTERTHOUGHT)
     return not told.blocked
-
-
-def shown(binding: Binding) -> str:
-    """Write a binding as people read it."""
-    return f"{binding.pattern!r} → {binding.queue!r}"
 
 
 def _unlisted(broker: Broker) -> str:
@@ -178,14 +156,14 @@ def _ours(broker: Broker, topology: Topology, extra: set[Binding]) -> set[Bindin
 
 def _asked(
     broker: Broker, connection: Connection, topology: Topology
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+) -> tuple[tuple[str, ...], dict[str, str]]:
     """Ask for exchange and queues; return what is missing, and what has other arguments."""
     if broker.can.embedded:
-        return tuple(_without_row(broker, topology)), ()
+        return tuple(_without_row(broker, topology)), {}
     if not broker.can.routes:
-        return (), ()  # a queue is there as soon as it is bound
+        return (), {}  # a queue is there as soon as it is bound
     states = {
-        f"exchange {topology.exchange!r}": _state(
+        exchange_named(topology.exchange): _state(
             connection,
             partial(declare_exchange, name=topology.exchange),
             broker.exchange_conflicts(topology.exchange),
@@ -194,14 +172,14 @@ def _asked(
     for queue in topology.queues:
         declare = partial(broker.declare_queue, topology=topology, queue=queue)
         guard = broker.queue_conflicts(queue.name)
-        states[f"queue {queue.name!r}"] = _state(connection, declare, guard)
+        states[queue_named(queue.name)] = _state(connection, declare, guard)
     missing = tuple(what for what, state in states.items() if state is None)
-    return missing, tuple(state for state in states.values() if state)
+    return missing, {what: state for what, state in states.items() if state}
 
 
 def _without_row(broker: Broker, topology: Topology) -> Iterator[str]:
     there = {each.queue for each in declared.bindings("", "", using=broker.database)}
-    return (f"queue {each.name!r}" for each in topology.queues if each.name not in there)
+    return (queue_named(each.name) for each in topology.queues if each.name not in there)
 
 
 def _state(
@@ -263,7 +241,7 @@ def _unbind_in_folder(channel: Any, exchange: str, binding: Binding) -> None:
         table.truncate()
 
 
-def _counts(broker: Broker, connection: Connection, queue: str) -> tuple[int | None, int | None]:
+def _counts(broker: Broker, connection: Connection, queue: str) -> Counts:
     """How many messages are ready in ``queue``, and how many consume it, where that can be told."""
     if not broker.can.shared:
         return None, None

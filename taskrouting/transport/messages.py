@@ -167,7 +167,9 @@ def of_event(
 
 def excess(text: object) -> int:
     """Return the length of ``text`` in bytes where that is too long for a property; else 0."""
-    size = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else 0
+    if not isinstance(text, str):
+        return 0
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return size if size > SHORT_STRING else 0
 
 

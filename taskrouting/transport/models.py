@@ -15,12 +15,12 @@ class Message(models.Model):
     """
 
     queue = models.CharField(_("queue"), max_length=255)
-    event_id = models.CharField(_("event id"), max_length=255, blank=True, db_index=True)
+    event_id = models.CharField(_("event id"), max_length=255, blank=True)
     source = models.CharField(_("source"), max_length=255, blank=True)
     exchange = models.CharField(_("exchange"), max_length=255, blank=True)
     routing_key = models.CharField(_("routing key"), max_length=255)
     subscription = models.CharField(_("subscription"), max_length=255, blank=True)
-    token = models.UUIDField(_("token"), null=True, db_index=True)
+    token = models.UUIDField(_("token"), null=True)
     body = models.BinaryField(_("body"))
     headers = models.JSONField(_("headers"), default=dict)
     properties = models.JSONField(_("properties"), default=dict)
@@ -35,10 +35,23 @@ class Message(models.Model):
     class Meta:
         verbose_name = _("waiting message")
         verbose_name_plural = _("waiting messages")
+        permissions = [("export_message", _("Can export waiting messages"))]
         indexes = [
-            # The claim's own order: one queue, highest priority, longest due.
+            # The claim's own order: one queue, highest priority, longest due, oldest. Without the
+            # last, many that are due at one instant would be sorted for every claim.
             models.Index(
-                "queue", models.F("priority").desc(), "available_at", name="taskrouting_message_due"
+                "queue",
+                models.F("priority").desc(),
+                "available_at",
+                "id",
+                name="taskrouting_message_due",
+            ),
+            # Written for every message, so as small as can be: no LIKE, and few have a token.
+            models.Index(fields=["event_id"], name="taskrouting_message_event"),
+            models.Index(
+                fields=["token"],
+                condition=models.Q(token__isnull=False),
+                name="taskrouting_message_token",
             ),
         ]
 

@@ -8,16 +8,16 @@ copy again and the ledger recognises it.
 from __future__ import annotations
 
 import logging
+import select
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import count
 from typing import Any
 
 from kombu import Connection, Consumer, Queue
 
-from . import arrivals, closing, doubts, latecomers, store, strays
+from . import acks, arrivals, closing, doubts, latecomers, store, strays
 from .arrivals import arrival_of
 from .broker import Broker
 from .messages import Arrival
@@ -33,6 +33,12 @@ CHECK_EVERY = 1.0
 
 #: Seconds without a message after which an idle queue is consumed anew.
 RENEW = 300.0
+
+#: Messages that are taken at once before the others in this thread have their turn.
+MORE = 50
+
+#: Seconds to wait for the rest of a message that has begun to arrive.
+SHORTLY = 0.01
 
 _generations = count(1)
 
@@ -51,16 +57,26 @@ class Receiver:
         self._broker = broker
         self.connection = connection
         self._consumers: dict[str, Consumer] = {}
-        self._anew: dict[str, Callable[[], None]] = {}
+        self._deliver: dict[str, Callable[[Arrival], None]] = {}
         #: Queues from which nothing is taken for the moment.
         self.paused: set[str] = set()
-        #: By tag: the queue it came from, and Kombu's message.
+        #: By tag, in their order: the queue it came from (an arrival may name its event's first
+        #: one), and Kombu's message.
         self._unsettled: dict[int, tuple[str, Any]] = {}
         self._tags = count(1)
         self._checked_at = time.monotonic()
 
-    def consume(self, queues: Mapping[str, int], deliver: Callable[[Arrival], None]) -> None:
-        """Start to consume ``queues`` (name: prefetch); ``deliver`` is called while draining."""
+    def consume(
+        self,
+        queues: Mapping[str, int],
+        deliver: Callable[[Arrival], None],
+        paused: Set[str] = frozenset(),
+    ) -> None:
+        """Start to consume ``queues`` (name: prefetch); ``deliver`` is called while draining.
+
+        Nothing is taken from those that are ``paused`` until ``resume``.
+        """
+        self.paused |= paused & queues.keys()
         for name, prefetch in queues.items():
             self._open(name, prefetch, deliver)
 
@@ -75,9 +91,20 @@ class Receiver:
             on_message=self._receive(name, deliver),
             auto_declare=False,
         )
-        consumer.consume()
+        if name not in self.paused:
+            consumer.consume()
         self._consumers[name] = consumer
-        self._anew[name] = partial(self._open, name, prefetch, deliver)
+        self._deliver[name] = deliver
+        self.intake.opened(name, prefetch)
+
+    def hold(self, name: str, prefetch: int) -> None:
+        """Hold up to ``prefetch`` unsettled messages of the queue ``name`` from now on."""
+        consumer = self._consumers[name]
+        with self._broker.faults(self.connection):
+            consumer.channel.basic_qos(0, prefetch, False)
+            if self._broker.can.confirms and name not in self.paused:
+                consumer.cancel()  # AMQP asks how many when a consumer begins
+                consumer.consume()
         self.intake.opened(name, prefetch)
 
     def drain(self, seconds: float) -> bool:
@@ -86,6 +113,7 @@ class Receiver:
             self._check()
             try:
                 self.connection.drain_events(timeout=seconds)
+                self._drain_what_is_there()
             except TimeoutError:
                 return False
             except self.connection.connection_errors:
@@ -93,13 +121,43 @@ class Receiver:
                 raise
             return True
 
-    def acknowledge(self, arrival: Arrival) -> None:
-        """Tell the broker that its copy is settled."""
-        self._settle(arrival, lambda message: message.ack())
+    def _drain_what_is_there(self) -> None:
+        """Go on while AMQP has more for us: it delivers one message at a time."""
+        if not self._broker.can.confirms:
+            return
+        socket = self.connection.connection.sock
+        usual = socket.gettimeout()
+        ready = select.poll()
+        ready.register(socket, select.POLLIN)
+        socket.settimeout(SHORTLY)  # once, where drain_events would do it for each of three frames
+        try:
+            for _ in range(MORE):
+                if not ready.poll(0):
+                    return
+                self.connection.drain_events()
+        except TimeoutError:
+            # No fault: what came was a heartbeat or the like, or not yet whole. py-amqp keeps what
+            # it has read of a frame, and the next drain goes on with it.
+            return
+        finally:
+            with suppress(OSError):  # it was closed, and why is on its way up
+                socket.settimeout(usual)
+
+    def acknowledge(self, *arrivals: Arrival) -> None:
+        """Tell the broker that its copies are settled."""
+        tags = {arrival.tag for arrival in arrivals if self._holds(arrival)}
+        for queue in {self._unsettled[tag][0] for tag in tags}:
+            held = {tag: each for tag, (name, each) in self._unsettled.items() if name == queue}
+            with self._broker.faults(self.connection):
+                acks.acknowledge(self._broker.can, held, tags)
+            self._let_go(*(held.keys() & tags))
 
     def hand_back(self, arrival: Arrival) -> None:
         """Return a copy nobody has begun to handle to its queue."""
-        self._settle(arrival, lambda message: message.requeue())
+        if self._holds(arrival):
+            with self._broker.faults(self.connection):
+                self._unsettled[arrival.tag][1].requeue()
+            self._let_go(arrival.tag)
 
     def hand_back_all(self) -> None:
         """Return everything unsettled, where the way to the broker is still open."""
@@ -132,10 +190,10 @@ class Receiver:
                 self._consumers[name].cancel()
                 self.paused.add(name)
 
-    def resume(self) -> None:
-        """Take from every queue again."""
+    def resume(self, but: Set[str] = frozenset()) -> None:
+        """Take from every queue again ``but`` those."""
         with self._broker.faults(self.connection):
-            for name in sorted(self.paused):
+            for name in sorted(self.paused - but):
                 self._consumers[name].consume()
                 self.paused.discard(name)
 
@@ -144,14 +202,14 @@ class Receiver:
         """How many messages were delivered here and are not settled."""
         return len(self._unsettled)
 
-    def _settle(self, arrival: Arrival, settle: Callable[[Any], None]) -> None:
-        if arrival.generation != self.generation or self._lost:
-            return
-        if arrival.tag in self._unsettled:
-            queue, message = self._unsettled[arrival.tag]
-            with self._broker.faults(self.connection):
-                settle(message)
-            del self._unsettled[arrival.tag]
+    def _holds(self, arrival: Arrival) -> bool:
+        """Whether there is anything to be said about it on this connection."""
+        here = arrival.generation == self.generation and not self._lost
+        return here and arrival.tag in self._unsettled
+
+    def _let_go(self, *tags: int) -> None:
+        for tag in tags:
+            queue, _ = self._unsettled.pop(tag)
             self.intake.settled(queue)
 
     def _receive(self, queue: str, deliver: Callable[[Arrival], None]) -> Callable[[Any], None]:
@@ -196,7 +254,7 @@ class Receiver:
         """
         for name in self.intake.idle_for(RENEW) - self.paused:
             self._consumers[name].channel.close()
-            self._anew[name]()
+            self._open(name, self.intake.prefetch[name], self._deliver[name])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from taskrouting import conf
 from taskrouting.routing import topology
 from taskrouting.routing.subscriptions import registry
 from taskrouting.routing.topology import Binding, Topology
+from taskrouting.routing.tree import PatternTree
 
 from . import models
 
@@ -35,6 +36,7 @@ class Routes:
         self._found_at = float("-inf")
         self._stamp: object = None
         self._bindings: frozenset[Binding] = frozenset()
+        self._tree = PatternTree([])
         self._known: dict[str, list[str]] = {}
 
     def queues(self, routing_key: str) -> list[str]:
@@ -44,8 +46,7 @@ class Routes:
             if routing_key not in self._known:
                 if len(self._known) >= REMEMBERED:
                     self._known.clear()
-                wanted = {each.queue for each in self._bindings if each.matches(routing_key)}
-                self._known[routing_key] = sorted(wanted)
+                self._known[routing_key] = sorted(self._tree.find(routing_key))
             return self._known[routing_key]
 
     def _refresh(self) -> None:
@@ -57,6 +58,7 @@ class Routes:
         bindings = frozenset([*current.bindings, *self._find(current)])
         if bindings != self._bindings:
             self._bindings = bindings
+            self._tree = PatternTree((each.pattern, each.queue) for each in bindings)
             self._known.clear()
         self._found_at = time.monotonic()
 

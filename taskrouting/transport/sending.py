@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,10 +22,11 @@ from kombu.exceptions import ChannelError
 
 from taskrouting.exceptions import BrokerBlocked, BrokerUnavailable
 
-from . import closing, flow, messages
+from . import closing, flow, messages, queueing
 from .broker import Broker
 from .confirms import MARK, Confirms, Fate, Refusal
 from .messages import COMPRESSION, OUTBOX, RELAYED_AT, Message
+from .store import HIGHEST_PRIORITY
 
 #: Seconds to wait for the confirms of a batch.
 CONFIRM_TIMEOUT = 15.0
@@ -54,18 +56,32 @@ REFUSED_BY_SQS = ("InvalidParameterValue", "InvalidMessageContents")
 Hold = Callable[[BrokerBlocked], timedelta]
 
 
+#: What else can be done while the broker works.
+Meanwhile = Callable[[], object]
+
+
+def idle() -> None:
+    """Do nothing meanwhile."""
+
+
 class Sender(Protocol):
     """Hands messages to the broker. Raises BrokerUnavailable when it is away."""
 
-    def send(self, messages: Sequence[Message], hold: Hold) -> list[Fate | Refusal]:
+    def send(
+        self, messages: Sequence[Message], hold: Hold, meanwhile: Meanwhile = idle
+    ) -> list[Fate | Refusal]:
         """Send ``messages`` and say what became of each, in their order.
 
         ``hold`` is called again and again while the broker is blocked and some are on their way:
         it says how long to wait until it is called again, or raises what ends the waiting.
+        ``meanwhile`` is called at most once, while the broker is busy with them.
         """
 
     def pause(self, hold: Hold) -> None:
         """Wait for as long as the broker is blocked, likewise; nothing is on its way."""
+
+    def longest_wait(self, queue: str, priority: int) -> timedelta:
+        """How long has the next message of ``queue`` waited there? Zero where nobody can tell."""
 
 
 def sender(
@@ -93,7 +109,9 @@ class _ConfirmingSender:
         self._doubtful = False
         self._open()
 
-    def send(self, messages: Sequence[Message], hold: Hold) -> list[Fate | Refusal]:
+    def send(
+        self, messages: Sequence[Message], hold: Hold, meanwhile: Meanwhile = idle
+    ) -> list[Fate | Refusal]:
         """Send a batch; after a channel error send one by one to find the culprit."""
         if self._doubtful:
             closing.cut(self._connection)
@@ -102,7 +120,7 @@ class _ConfirmingSender:
             )
         with self._broker.faults(self._connection):
             try:
-                return self._send(messages, hold)
+                return self._send(messages, hold, meanwhile)
             except (ChannelError, *self._connection.channel_errors):
                 self._open()
                 return [self._send_alone(message, hold) for message in messages]
@@ -113,6 +131,10 @@ class _ConfirmingSender:
             while self._flow.blocked:
                 self._flow.wait(hold(self._flow.fault()).total_seconds())
 
+    def longest_wait(self, queue: str, priority: int) -> timedelta:
+        """Not told by AMQP, nor needed: its confirms are believed."""
+        return timedelta(0)
+
     def _open(self) -> None:
         with self._broker.faults(self._connection):
             channel = self._connection.channel()
@@ -120,7 +142,9 @@ class _ConfirmingSender:
             self._confirms = Confirms(channel)
             self._producer = Producer(channel, auto_declare=False)
 
-    def _send(self, messages: Sequence[Message], hold: Hold) -> list[Fate | Refusal]:
+    def _send(
+        self, messages: Sequence[Message], hold: Hold, meanwhile: Meanwhile = idle
+    ) -> list[Fate | Refusal]:
         known: dict[str, Fate | Refusal] = {}
         marks = [str(next(self._marks)) for _ in messages]
         written = 0
@@ -136,6 +160,7 @@ class _ConfirmingSender:
             if written > WINDOW:
                 self._listen(hold)
                 written = 0
+        meanwhile()
         self._listen(hold)
         fates = {**self._confirms.take(), **known}
         self._doubtful = Fate.UNKNOWN in fates.values()
@@ -182,22 +207,35 @@ class _QueueSender:
         self._broker = broker
         self._connection = connection
         self._compression = compression
+        self._redis = broker.can.name == "redis"
         with broker.faults(connection):
             self._producer = Producer(connection.default_channel, auto_declare=False)
 
-    def send(self, messages: Sequence[Message], hold: Hold) -> list[Fate | Refusal]:
+    def send(
+        self, messages: Sequence[Message], hold: Hold, meanwhile: Meanwhile = idle
+    ) -> list[Fate | Refusal]:
         """Send each message to its queue; the transport cannot confirm more than the write."""
         with self._broker.faults(self._connection):
-            return [self._send(message) for message in messages]
+            channel = self._connection.default_channel
+            with queueing.together(channel) if self._redis else nullcontext():
+                return [self._send(message) for message in messages]
 
     def pause(self, hold: Hold) -> None:
         """Do nothing: these transports say nothing, a write to them fails."""
 
+    def longest_wait(self, queue: str, priority: int) -> timedelta:
+        """Look at the queue, which only Redis allows."""
+        if not self._redis:
+            return timedelta(0)
+        with self._broker.faults(self._connection):
+            channel = self._connection.default_channel
+            return queueing.longest_wait(channel, queue, redis_priority(priority))
+
     def _send(self, message: Message) -> Fate | Refusal:
         if message.queue == OUTBOX:
             raise ValueError("route the message before sending it: this broker does not")
-        if self._broker.can.name == "redis":
-            message = replace(message, priority=9 - message.priority)  # Redis: 0 goes first
+        if self._redis:
+            message = replace(message, priority=redis_priority(message.priority))
         sent = _sent(message, self._compression)
         try:
             self._producer.publish(**sent, exchange="", routing_key=message.queue)
@@ -208,6 +246,11 @@ class _QueueSender:
                 raise
             return Refusal(str(error))
         return Fate.CONFIRMED
+
+
+def redis_priority(priority: int) -> int:
+    """Turn a priority round: on Redis 0 goes first."""
+    return HIGHEST_PRIORITY - priority
 
 
 def _refuse_long_properties(sent: Mapping[str, Any]) -> None:

@@ -94,7 +94,8 @@ def row_of(arrival: Arrival) -> int | None:
     """
     settings = conf.current()
     name = arrival.headers.get(ROW)
-    if isinstance(name, int) and (not settings.signing_keys or settings.unsigned == "accept"):
+    # A bool is an int to Python, not to a database, and not a row's name to us.
+    if type(name) is int and (not settings.signing_keys or settings.unsigned == "accept"):
         return name if 0 < name <= LAST_ROW else None
     if not isinstance(name, str) or not settings.signing_keys:
         return None

@@ -8,6 +8,8 @@ Where neither works (PgBouncer in transaction mode, an in-memory database) we lo
 from __future__ import annotations
 
 import logging
+import math
+import select
 import time
 from collections.abc import Callable
 from functools import cache
@@ -123,8 +125,10 @@ class _NotifyWaiter:
             if self._listening():
                 if just_opened:
                     return True  # whatever was committed before we listened was not told to us
-                heard = self._connection.connection.notifies(timeout=seconds, stop_after=1)
-                return bool(list(heard))
+                driver = self._connection.connection
+                # Psycopg would wait for parts of a millisecond by asking again and again.
+                ready = _readable(driver.fileno(), seconds)
+                return ready and bool(list(driver.notifies(timeout=0)))
         except (DatabaseError, InterfaceError, _driver_error()) as error:
             logger.warning("Lost the LISTEN connection of %r: %s", self._using, error)
             self.close()
@@ -165,6 +169,13 @@ class _NotifyWaiter:
         with connections[self._using].cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
         return bool(list(self._connection.connection.notifies(timeout=1.0, stop_after=1)))
+
+
+def _readable(socket: int, seconds: float) -> bool:
+    """Wait for something to read, for ``seconds`` or a part of a millisecond longer."""
+    asked = select.poll()
+    asked.register(socket, select.POLLIN)
+    return bool(asked.poll(math.ceil(seconds * 1000)))
 
 
 def _driver_error() -> type[Exception]:

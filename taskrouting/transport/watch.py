@@ -43,19 +43,19 @@ class Intake:
     """What one receiver may hold of each queue, holds, and has received; one thread writes it."""
 
     def __init__(self) -> None:
-        self._prefetch: dict[str, int] = {}
+        self.prefetch: dict[str, int] = {}
         self._held: Counter[str] = Counter()
         self._received: Counter[str] = Counter()
         self._heard_at: dict[str, float] = {}
 
     def opened(self, queue: str, prefetch: int) -> None:
-        """Count a queue that is consumed from now on."""
-        self._prefetch[queue] = prefetch
+        """Count a queue that is consumed from now on, or of which another number may be held."""
+        self.prefetch[queue] = prefetch
         self._heard_at[queue] = time.monotonic()
 
     def closed(self) -> None:
         """Nothing is consumed any more."""
-        self._prefetch.clear()
+        self.prefetch.clear()
 
     def received(self, queue: str) -> None:
         """Count a message."""
@@ -73,14 +73,14 @@ class Intake:
 
     def listening(self) -> dict[str, int]:
         """The queues from which something could come, and how much has come from each."""
-        consumed = list(self._prefetch.items())
+        consumed = list(self.prefetch.items())
         return {name: self._received[name] for name, most in consumed if self._held[name] < most}
 
     def idle_for(self, seconds: float) -> set[str]:
         """The queues of which nothing is held, and from which nothing has come for so long."""
         since = time.monotonic() - seconds
         return {
-            name for name in self._prefetch if not self._held[name] and self._heard_at[name] < since
+            name for name in self.prefetch if not self._held[name] and self._heard_at[name] < since
         }
 
 
@@ -159,7 +159,7 @@ class _Guard:
             if not self._broker.can.tells_backlog:
                 return {}
             said = inspection.unserved(self._broker, connection, listening)
-        shy = {each.name for each in current.queues if _single(each)} | self._paused
+        shy = {each.name for each in current.queues if each.single} | self._paused
         now = {name: listening[name] for name in said if name not in shy}
         self.unheard = {name for name in now if before.get(name) == now[name]}
         for name in sorted(self.unheard):
@@ -168,7 +168,3 @@ class _Guard:
                 "though there is room; it is consumed anew"
             )
         return now
-
-
-def _single(queue: topology.Queue) -> bool:
-    return bool(queue.arguments.get("x-single-active-consumer"))

@@ -39,7 +39,7 @@ HURRIED_WATCH = {
     "taskrouting.transport.watch.EVERY": 0.5,
     "taskrouting.transport.outage.FIRST": 0.02,
     "taskrouting.transport.outage.LONGEST": 0.1,
-    "taskrouting.publishing.relay.RESEND": 2,
+    "taskrouting.publishing.keeping.RESEND": 2,
     "taskrouting.transport.receiving.HEARTBEAT": 2,
     "taskrouting.transport.receiving.CHECK_EVERY": 0.3,
     "taskrouting.transport.receiving.RENEW": 3,

@@ -48,10 +48,9 @@ def working(installation: Installation, log: Path) -> Iterator[None]:
             worker.wait()
 
 
-def publish_some(installation: Installation, folder: Path) -> list[Event]:
+def publish_some(installation: Installation) -> list[Event]:
     """Publish in transactions, some of which are rolled back; return what was committed."""
     publish, alias = installation.publish, installation.alias
-    flaky = {"fails_until": str(folder / "flaky")}
     with transaction.atomic(using=alias):
         committed = [publish("video.upload", {"n": number}) for number in range(10)]
         with transaction.atomic(using=alias):
@@ -65,8 +64,8 @@ def publish_some(installation: Installation, folder: Path) -> list[Event]:
         *(publish("video.ready", {"n": number}) for number in range(3)),
         *(publish("user.login", {"n": number}) for number in range(5)),
         publish("video.refused", {}),
-        publish("video.flaky", flaky),
-        publish("video.ready", {"mail_fails_until": str(folder / "mail")}),
+        publish("video.flaky", {"fails_at_first": "journey.watch"}),
+        publish("video.ready", {"fails_at_first": "journey.mail"}),
     ]
 
 
@@ -104,7 +103,7 @@ def test_every_committed_event_is_handled_once_and_recorded_once(
     alias = installation.alias
     installation.configure(**handlers.subscribe_all(installation.prefix))
     with working(installation, tmp_path / "worker.log"):
-        events = publish_some(installation, tmp_path)
+        events = publish_some(installation)
         deliveries = expected_deliveries(events)
         wait_until(
             lambda: (

@@ -34,7 +34,7 @@ pytestmark = [
 #: send too, were it not held on to.
 CLAIM = 5
 HURRY = {
-    "taskrouting.publishing.relay.CLAIM": CLAIM,
+    "taskrouting.publishing.claiming.CLAIM": CLAIM,
     "taskrouting.transport.outage.LONGEST": 0.5,
 }
 

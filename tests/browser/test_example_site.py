@@ -2,77 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests import example, services
+from tests import example
+from tests.browser.browsing import PATIENCE, log_in, upload
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-
-#: Without these it asks its maker's servers for things, which a test has no business with.
-QUIET = (
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-#: Milliseconds that a page may take to show what has happened.
-PATIENCE = 30_000
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[example.Site]:
-    """The site these tests share."""
-    with example.site(tmp_path_factory.mktemp("site")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser without a window."""
-    if not CHROMIUM:
-        services.unavailable("Chromium", "chromium", "not installed here")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=list(QUIET), chromium_sandbox=False
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium: Browser, site: example.Site) -> Iterator[Page]:
-    """A page on which the superuser has logged in; what goes wrong on it fails the test."""
-    with chromium.new_context(base_url=site.origin) as context:
-        page = context.new_page()
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.extend(_complaints(message)))
-        page.goto("login/")
-        page.get_by_label("Username").fill("admin")
-        page.get_by_label("Password").fill(example.PASSWORD)
-        page.get_by_role("button", name="Log in").click()
-        yield page
-        assert not wrong
-
-
-def _complaints(message: ConsoleMessage) -> list[str]:
-    return [message.text] if message.type in ("error", "warning") else []
-
-
-def upload(page: Page, video: Path) -> None:
-    """Upload a video as people do."""
-    page.goto("upload/")
-    page.get_by_label("Video file").set_input_files(video)
-    page.get_by_role("button", name="Upload").click()
 
 
 def test_the_page_of_a_video_becomes_ready_by_itself(
@@ -157,10 +95,7 @@ def test_a_page_shows_how_a_video_is_without_scripts(
     """Without JavaScript the page loads itself anew while there is something to wait for."""
     with chromium.new_context(base_url=site.origin, java_script_enabled=False) as context:
         page = context.new_page()
-        page.goto("login/")
-        page.get_by_label("Username").fill("admin")
-        page.get_by_label("Password").fill(example.PASSWORD)
-        page.get_by_role("button", name="Log in").click()
+        log_in(page)
         upload(page, example.draw(tmp_path / "video.mp4"))
         site.work()
         expect(page.locator(".about .state")).to_have_text("Ready", timeout=PATIENCE)

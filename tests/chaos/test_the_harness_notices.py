@@ -34,7 +34,8 @@ BROKEN = {
     ),
     "forget_before_the_confirm": (
         "rabbitmq",
-        ["--deeds", "kill_relay", "cut_broker"],
+        # A frozen broker keeps relays in the moment in which they must be met.
+        ["--server-pace", "0.5", "--deeds", "kill_relay", "kill_worker", "pause_broker"],
         {"lost audit rows", "lost effects"},
     ),
 }
@@ -44,7 +45,7 @@ BROKEN = {
 def test_a_broken_promise_is_noticed(tmp_path: Path, mutation: str) -> None:
     """Code that breaks a promise makes a run fail, and the table says which promise it was."""
     broker, options, promises = BROKEN[mutation]
-    pace = ["--minutes", "0.15", "--pace", "0.5", "--under-way", "800"]
+    pace = ["--minutes", "0.15", "--pace", "0.5", "--under-way", "800", "--quiet", "15"]
 
     report = run(tmp_path, broker, "--mutation", mutation, *pace, *options)
 

@@ -20,7 +20,7 @@ from django.test import override_settings
 from kombu import Connection
 
 from taskrouting import conf, publish
-from taskrouting.consuming import delivery
+from taskrouting.consuming import settling
 from taskrouting.consuming.site import Site
 from taskrouting.events import Event
 from taskrouting.models import Binding, Message
@@ -76,7 +76,7 @@ class Taker:
 def settle(arrival: Arrival, receiver: receiving.Receiver) -> None:
     """Be done with a message as a worker is: let the row go that was kept for it, acknowledge."""
     kept = kept_until_received(conf.current())
-    delivery.settle(arrival, Site(worker="test", acknowledge=receiver.acknowledge, kept=kept))
+    settling.settle(arrival, Site(worker="test", acknowledge=receiver.acknowledge, kept=kept))
 
 
 class Installation:

@@ -15,6 +15,7 @@ from kombu.mixins import ConsumerMixin
 
 from tests.conformance.installation import Installation
 from tests.conformance.places import EMBEDDED
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.parametrize("place", EMBEDDED, indirect=True)
 
@@ -238,3 +239,22 @@ def test_what_kombu_encodes_comes_back(connection: Connection, queue: Queue) -> 
     message = queue.get()
     assert message.payload == {"a": 1}
     assert {name: message.headers[name] for name in headers} == headers
+
+
+def test_who_never_waits_hears_of_everything(connection: Connection, queue: Queue) -> None:
+    """A loop of its own drains without a timeout, and gets what is published between its rounds."""
+    got: list[Any] = []
+    with Consumer(connection, [queue], callbacks=[lambda body, _: got.append(body)], no_ack=True):
+        for number in range(3):
+            send(connection, number, queue)
+            wait_until(lambda: drained(connection), message=f"message {number}")
+    assert got == [0, 1, 2]
+
+
+def drained(connection: Connection) -> bool:
+    """Take what is there; say whether that was anything."""
+    try:
+        connection.drain_events(timeout=0)
+    except TimeoutError:
+        return False
+    return True

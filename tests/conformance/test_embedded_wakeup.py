@@ -12,10 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from taskrouting.transport import database, wakeup
 from tests.conformance.deaf_proxy import deaf_proxy
-from tests.conformance.installation import Installation, identities
+from tests.conformance.installation import TICK, Installation, identities
 from tests.conformance.places import EMBEDDED, POSTGRES, SQLITE, added
 from tests.waiting import wait_until
 
@@ -233,3 +234,22 @@ def test_a_database_in_memory_is_looked_at(installation: Installation) -> None:
         waiter = wakeup.waiter("memory")
         assert waiter.wait(NEVER)
         waiter.close()
+
+
+@pytest.mark.parametrize("place", [POSTGRES], indirect=True)
+def test_a_message_costs_one_claim(installation: Installation) -> None:
+    """What was claimed with room to spare is not looked for again, nor is the connection tried."""
+    queue = installation.queue("video.#")
+    installation.declare()
+    with installation.taking(queue) as taker:
+        taker.receiver.drain(TICK)
+        with CaptureQueriesContext(connections[installation.alias]) as asked:
+            event = installation.publish("video.upload")
+            arrivals = taker.take()
+            taker.receiver.drain(TICK)
+            taker.receiver.drain(TICK)
+
+        assert identities(arrivals) == [event.id]
+        statements = [query["sql"] for query in asked.captured_queries]
+        assert sum("SET claim" in statement for statement in statements) == 1
+        assert [each for each in statements if each.strip() == "SELECT 1"] == []

@@ -29,6 +29,18 @@ def test_a_broker_that_is_away_is_said_to_be(installation: Installation) -> None
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("place", [QUORUM], indirect=True)
+def test_of_several_addresses_the_next_one_is_tried(installation: Installation) -> None:
+    """A cluster's nodes are named in one URL; whichever answers is taken, for relay and worker."""
+    url = installation.place.url
+    installation.configure(BROKER_URL=f"amqp://{NOBODY}//;{url}")
+    queue = installation.queue("video.#")
+    event = installation.send("video.upload")
+
+    with installation.taking(queue) as taker:
+        assert identities(taker.take_and_acknowledge()) == [event.id]
+
+
 @pytest.mark.parametrize(
     ("end", "text"),
     [

@@ -49,7 +49,9 @@ def take_given_up(installation: Installation) -> tuple[Arrival, list[Outcome]]:
     """Take one message off the broker's dead-letter queue, as a worker does."""
     with installation.taking(dead_letter_exchange(topology.current())) as taker:
         arrival = taker.take()[0]
-        return arrival, given_up.take(arrival, site(taker))
+        outcomes = given_up.take(arrival, site(taker))
+        assert not taker.receiver.unsettled, "it would come again"
+        return arrival, outcomes
 
 
 def deliver(installation: Installation, queue: str) -> tuple[Arrival, list[Outcome]]:
@@ -62,6 +64,23 @@ def deliver(installation: Installation, queue: str) -> tuple[Arrival, list[Outco
 def letters() -> list[tuple[str, str, str]]:
     """Every dead letter, as its reason, queue and event."""
     return list(DeadLetter.objects.values_list("reason", "queue", "event_id"))
+
+
+@pytest.mark.parametrize("place", [QUORUM], indirect=True)
+def test_bytes_that_are_no_event_are_kept_and_gone(installation: Installation) -> None:
+    """What RabbitMQ gave up on and nobody can read is one dead letter, and comes no more."""
+    queue = subscribed(installation, **{"x-delivery-limit": LIMIT})
+    installation.declare()
+    with installation.kombu() as connection:
+        connection.Producer().publish(
+            b"{", routing_key=queue, content_type="application/cloudevents+json",
+            content_encoding="utf-8",
+        )  # fmt: skip
+    hand_back(installation, queue)
+
+    assert take_given_up(installation)[1] == [Outcome.DEAD]
+
+    assert [letter.reason for letter in DeadLetter.objects.all()] == ["undecodable"]
 
 
 @pytest.mark.parametrize("place", [QUORUM], indirect=True)

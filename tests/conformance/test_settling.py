@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.conformance.installation import TICK, Installation, identities
+from tests.conformance.installation import (
+    PATIENCE,
+    TICK,
+    Installation,
+    Taker,
+    identities,
+    settle,
+)
+from tests.waiting import wait_until
 
 
 def test_what_is_acknowledged_is_gone(installation: Installation) -> None:
@@ -88,6 +96,38 @@ def test_settling_twice_settles_once(installation: Installation) -> None:
         assert identities(taker.take_and_acknowledge()) == [later.id]
 
 
+def test_several_are_settled_together_and_nothing_else_with_them(
+    installation: Installation,
+) -> None:
+    """Of what is held of two queues just those named are settled, in whatever order they came."""
+    left, right = installation.queue("left.#", name="left"), installation.queue("right.#", name="r")
+    for key in ("left.a", "right.a") * 5:
+        installation.publish(key)
+    installation.relay()
+
+    with installation.taking(left, right) as taker:
+        # Some may come while the second queue is opened.
+        wait_until(lambda: all_of(taker, 10), timeout=PATIENCE, message="all that was sent")
+        lefts, rights = (
+            [each for each in taker.arrivals if each.queue == queue] for queue in (left, right)
+        )
+        taker.receiver.acknowledge(rights[1], lefts[0], lefts[3], lefts[1], rights[2])
+        assert taker.receiver.unsettled == 5
+        unsettled = [lefts[2], lefts[4], rights[0], rights[3], rights[4]]
+    with installation.taking(left, right) as taker:
+        wait_until(lambda: all_of(taker, 5), timeout=PATIENCE, message="what was not settled")
+        assert sorted(identities(taker.arrivals)) == sorted(identities(unsettled))
+        for arrival in taker.arrivals:
+            settle(arrival, taker.receiver)
+        assert not taker.receiver.drain(TICK)
+
+
+def all_of(taker: Taker, count: int) -> bool:
+    """Take what comes; say whether ``count`` messages have come by now."""
+    taker.receiver.drain(TICK)
+    return len(taker.arrivals) >= count
+
+
 def test_consumers_of_one_queue_share_it(installation: Installation) -> None:
     """Two consumers get every message between them, and none of them twice."""
     queue = installation.queue("video.#")
@@ -126,3 +166,20 @@ def test_prefetch_is_the_most_a_consumer_holds(installation: Installation) -> No
         taker.receiver.acknowledge(taker.arrivals[0])
         taker.take()
         assert taker.receiver.unsettled == 2
+
+
+def test_more_can_be_held_than_at_first(installation: Installation) -> None:
+    """A consumer that asks for more gets what waits, once, and keeps what it has in hand."""
+    queue = installation.queue("video.#")
+    sent = [installation.send("video.upload").id for _ in range(8)]
+    with installation.taking(queue, prefetch=2) as taker:
+        first = taker.take(2)
+        taker.receiver.hold(queue, 8)
+        rest = taker.take(6)
+        assert sorted(identities([*first, *rest])) == sorted(sent)
+        for arrival in [*first, *rest]:
+            settle(arrival, taker.receiver)
+
+    fence = installation.send("video.upload")
+    with installation.taking(queue) as taker:
+        assert identities(taker.take_and_acknowledge()) == [fence.id]

@@ -1,7 +1,8 @@
 """Which handlers can a test command by an event's data?
 
 ``log``: a file to which a line is appended; ``seconds``: how long to take; ``until``: a file to
-wait for; ``kill``: die by SIGKILL as long as the file named does not exist; ``fail``: raise.
+wait for; ``kill``: die by SIGKILL as long as the file named does not exist; ``fail``: raise;
+``then``: publish an event under this routing key.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from django.contrib.auth.models import Group
 
-from taskrouting import Retry, subscribe
+from taskrouting import Retry, publish, subscribe
 
 SOON = Retry(max_attempts=3, base=0.05, ceiling=0.1)
 
@@ -40,6 +41,8 @@ def obey(orders):
     if (kill := orders.get("kill")) and not Path(kill).exists():
         Path(kill).touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    if then := orders.get("then"):
+        publish(then, {})
     if orders.get("fail"):
         raise ValueError(orders["fail"])
     note(orders, "end")

@@ -24,6 +24,7 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (\S+\.\w+)\n")
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 _LINK = re.compile(r"\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^)\s]+)\)")
+_PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,12 @@ def anchors(page: Path) -> set[str]:
 def links(page: Path) -> list[str]:
     """The targets of all links and pictures."""
     return _LINK.findall(_without_code(page.read_text(encoding="utf-8")))
+
+
+def pictures(page: Path) -> list[tuple[str, Path]]:
+    """The words and the files of all pictures."""
+    found = _PICTURE.findall(_without_code(page.read_text(encoding="utf-8")))
+    return [(words, (page.parent / target).resolve()) for words, target in found]
 
 
 def rows(text: str) -> list[list[str]]:

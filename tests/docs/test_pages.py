@@ -20,7 +20,7 @@ OURS = {name: getattr(taskrouting, name) for name in taskrouting.__all__}
 CALLABLE = {**OURS, "capture_events": testing.capture_events,
             "run_subscribers": testing.run_subscribers, "discard": operators.discard,
             "redrive": operators.redrive}  # fmt: skip
-LANGUAGES = {"bash", "console", "dockerfile", "ini", "python", "text", "yaml"}
+LANGUAGES = {"bash", "console", "dockerfile", "ini", "python", "sql", "text", "yaml"}
 
 
 @pytest.fixture(params=pages.PAGES, ids=pages.name)
@@ -106,16 +106,26 @@ def test_every_page_is_in_the_index() -> None:
     assert {page for page in pages.PAGES if page != index} <= listed
 
 
-def test_the_pictures_adapt_to_dark_pages() -> None:
-    """Pictures are text that says what they show, for light and for dark surroundings."""
-    pictures = sorted((pages.DOCS / "images").iterdir())
+def test_the_drawings_adapt_to_dark_pages() -> None:
+    """Drawings are text that says what they show, for light and for dark surroundings."""
+    drawings = sorted((pages.DOCS / "images").glob("*.svg"))
 
-    assert pictures
-    for picture in pictures:
-        text = picture.read_text("utf-8")
-        assert "prefers-color-scheme: dark" in text, picture.name
-        assert "<title" in text, picture.name
-        assert "<desc" in text, picture.name
+    assert drawings
+    for drawing in drawings:
+        text = drawing.read_text("utf-8")
+        assert "prefers-color-scheme: dark" in text, drawing.name
+        assert "<title" in text, drawing.name
+        assert "<desc" in text, drawing.name
+
+
+def test_every_picture_is_shown_in_words_and_quickly() -> None:
+    """Photographs say nothing themselves: the pages say what is to be seen. None is large."""
+    shown = {picture: words for page in pages.PAGES for words, picture in pages.pictures(page)}
+
+    for picture in (pages.DOCS / "images").iterdir():
+        assert picture.suffix in {".png", ".svg"}, picture.name
+        assert picture.stat().st_size < 250_000, picture.name
+        assert len(shown.get(picture, "").split()) > 5, f"no page says what {picture.name} shows"
 
 
 def test_the_readme_says_what_the_package_needs() -> None:

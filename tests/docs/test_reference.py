@@ -20,6 +20,7 @@ from django.dispatch import Signal
 
 import taskrouting
 from taskrouting import conf, exceptions, signals
+from taskrouting.admin import AuditLogAdmin, DeadLetterAdmin, DeliveryAdmin, MessageAdmin, searching
 from taskrouting.dead_letters.models import DeadLetter
 from taskrouting.transport.capabilities import KNOWN
 from tests.docs import pages
@@ -27,7 +28,7 @@ from tests.docs import pages
 REFERENCE = pages.DOCS / "reference"
 PACKAGE = pages.ROOT / "taskrouting"
 COMMANDS = sorted(path.stem for path in (PACKAGE / "management" / "commands").glob("[a-z]*.py"))
-MODELS = list(apps.get_app_config("taskrouting").get_models())
+MODELS = [each for each in apps.get_app_config("taskrouting").get_models() if not each._meta.proxy]
 
 
 def page(name: str) -> str:
@@ -47,7 +48,7 @@ def written(value: object) -> object:
             return value.total_seconds()
         case tuple():
             return list(value)
-        case Mapping() | conf.AuditSettings():
+        case Mapping() | conf.AuditSettings() | conf.AlertSettings():
             return {}
         case _:
             return value
@@ -59,6 +60,7 @@ def written(value: object) -> object:
         ("Keys of TASKROUTING", conf.Settings),
         ("Keys of QUEUES", conf.QueueSettings),
         ("Keys of AUDIT", conf.AuditSettings),
+        ("Keys of ALERTS", conf.AlertSettings),
     ],
 )
 def test_every_setting_is_documented_with_its_default(heading: str, kind: type[Any]) -> None:
@@ -184,6 +186,19 @@ def test_every_exception_is_documented() -> None:
     assert ours <= set(pages.codes(page("api")))
 
 
+def test_every_term_of_a_search_is_documented_for_its_lists() -> None:
+    """Who reads search.md knows what the box of each list takes."""
+    told = {pages.codes(row[0])[0].rstrip(":"): row[2] for row in table("search", "Terms")}
+    lists = {
+        "audit log": AuditLogAdmin, "deliveries": DeliveryAdmin,
+        "dead letters": DeadLetterAdmin, "waiting messages": MessageAdmin,
+    }  # fmt: skip
+
+    for name, shown in lists.items():
+        documented = {term for term, where in told.items() if where in ("all", name)}
+        assert documented == set(searching.names(shown.searched)), name
+
+
 def test_every_reason_of_a_dead_letter_is_documented() -> None:
     """Who has a dead letter finds its reason explained."""
     rows = pages.rows(pages.section(pages.DOCS / "how-to" / "handle-failures.md", "Dead letters"))
@@ -211,6 +226,6 @@ def shown(flag: bool | str) -> str:
 
 def test_the_reference_has_no_page_without_a_test() -> None:
     """A new page of the reference gets a comparison with the code, here."""
-    compared = {"api", "checks", "commands", "models", "settings", "signals"}
+    compared = {"api", "checks", "commands", "models", "search", "settings", "signals"}
 
     assert {path.stem for path in Path(REFERENCE).glob("*.md")} == compared

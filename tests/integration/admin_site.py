@@ -6,13 +6,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission, User
 from django.db.models import Model
 from django.urls import reverse
 
-from taskrouting.models import AuditLog, Binding, DeadLetter, Delivery, Message, WorkerProcess
+from taskrouting.models import (
+    AuditLog,
+    Binding,
+    DeadLetter,
+    Delivery,
+    Message,
+    Sweep,
+    WorkerProcess,
+)
 
 TABLES = (AuditLog, Binding, DeadLetter, Delivery, Message, WorkerProcess)
 
@@ -31,6 +41,7 @@ class Rows:
     message: Message
     binding: Binding
     worker: WorkerProcess
+    sweep: Sweep
 
     def __iter__(self):
         return iter(vars(self).values())
@@ -107,6 +118,7 @@ def one_of_each() -> Rows:
         worker=WorkerProcess.objects.create(
             name="w-1", host="h", pid=7, version="1", queues=["video_queue"], threads=4
         ),
+        sweep=Sweep.objects.create(deed="redrive", upto=0, matched=0, rate=1),
     )
 
 
@@ -130,6 +142,12 @@ def page(model: type[Model] | Model, name: str = "changelist") -> str:
     """The address of an admin page: of a table, or of a row."""
     arguments = [model.pk] if isinstance(model, Model) else []
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=arguments)
+
+
+def story(event_id: str, source: str = "") -> str:
+    """The address of the page that tells what happened to an event."""
+    address = reverse("admin:taskrouting_event_story", args=[quote(event_id)])
+    return f"{address}?{urlencode({'source': source})}" if source else address
 
 
 def act(client: Any, action: str, *rows: Model, **more: str) -> Any:

@@ -9,9 +9,12 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from taskrouting.models import AuditLog
 
 APP = "taskrouting"
 
@@ -43,6 +46,7 @@ def pages(rows: dict[type[Model], Model]) -> list[Page]:
 def actions() -> list[Action]:
     """Every action that a list of ours may offer to anybody."""
     ours = [model for model in admin.site._registry if model._meta.app_label == APP]
+    ours = [model for model in ours if not model._meta.proxy]  # a page without rows has none
     offered = [(model, admin.site.get_model_admin(model)._get_base_actions()) for model in ours]
     return [
         Action(name, model, tuple(getattr(run, "allowed_permissions", ())))
@@ -95,7 +99,9 @@ def _page(route: str, pattern: URLPattern, rows: dict[type[Model], Model]) -> Pa
     view = getattr(pattern.callback, "view_class", pattern.callback)
     if not (type(shown).__module__ if shown else view.__module__).startswith(APP):
         return None
-    known = {"object_id": rows[shown.model].pk} if shown else {}
+    known = {"object_id": rows[shown.model._meta.concrete_model].pk} if shown else {}
+    entry: Any = rows[AuditLog]
+    known |= {"event_id": quote(entry.event_id), "correlation_id": quote(entry.correlation_id)}
     return Page(pattern.name or route, _filled(route, known))
 
 

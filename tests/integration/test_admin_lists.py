@@ -11,10 +11,18 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from taskrouting import publishes, subscribe
-from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
+from taskrouting.models import (
+    AuditLog,
+    Dashboard,
+    DeadLetter,
+    Delivery,
+    Event,
+    Message,
+    Topology,
+)  # fmt: skip
 from taskrouting.publishing import declarations
 from tests.integration import admin_site
-from tests.integration.admin_site import TABLES, page
+from tests.integration.admin_site import TABLES, page, story
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("subscriptions")]
 
@@ -284,7 +292,9 @@ def test_searches_and_stories_read_the_audit_log_by_its_indexes(client):
         "subject:videos/1",
         "key:video.upload",
     )
-    addresses = [f"{page(AuditLog)}?q={term}" for term in terms] + [page(entry, "change")]
+    addresses = [f"{page(AuditLog)}?q={term}" for term in terms] + [
+        page(entry, "change"), story("e-1"), story("e-1", "tests"),
+    ]  # fmt: skip
 
     queries = [sql for address in addresses for sql in asked(client, address)]
 
@@ -294,3 +304,34 @@ def test_searches_and_stories_read_the_audit_log_by_its_indexes(client):
         }
     assert len(plans) > len(addresses)
     assert [sql for sql, plan in plans.items() if "SCAN taskrouting_auditlog" in plan] == []
+
+
+@pytest.mark.parametrize("guess", ["hunter", "nope"])
+def test_no_address_finds_out_what_is_hidden(client, guess):
+    """A value under a sensitive name cannot be guessed by asking for rows that begin with it."""
+    admin_site.entry(data={"password": "hunter2"})
+    address = page(AuditLog)
+
+    assert client.get(f"{address}?data__password__startswith={guess}").status_code == 400
+    assert client.get(f"{page(Delivery)}?result__startswith={guess}").status_code == 400
+    assert client.get(f"{page(Delivery)}?state__exact=dead").status_code == 200
+
+
+@pytest.mark.parametrize("asked_for", ["q=after:0001-01-01", "q=before:9999-12-31T23:59:59"])
+def test_the_ends_of_the_calendar_can_be_asked_for(client, asked_for):
+    """Before everything, and after everything."""
+    admin_site.delivery()
+    for model in (AuditLog, Delivery, DeadLetter):
+        assert client.get(f"{page(model)}?{asked_for}").status_code == 200
+
+
+def test_a_character_that_no_text_has_is_refused(client):
+    """PostgreSQL keeps no NUL; whoever asks for one is told so, and nothing breaks."""
+    addresses = [f"{page(model)}?q=%00" for model in TABLES]
+    addresses += [
+        page(Event) + end for end in ("?q=%00", "%00/", "conversation/%00/", "a/?source=%00")
+    ]
+    addresses += [f"{page(Dashboard)}?queue=%00", f"{page(Topology)}?pattern=%00"]
+
+    for address in addresses:
+        assert client.get(address).status_code == 400, address

@@ -16,7 +16,7 @@ def test_json_is_indented_and_in_its_own_letters():
     """A person reads it: one value to a line, and no escapes for what is text."""
     html = shown.json_block({"title": "Häschen", "tags": [1]}, "data")
 
-    assert "<pre>{\n  &quot;title&quot;: &quot;Häschen&quot;,\n" in html
+    assert '<pre tabindex="0">{\n  &quot;title&quot;: &quot;Häschen&quot;,\n' in html
     assert "<details" in html
     assert "6 lines" in html
 
@@ -86,7 +86,7 @@ def test_a_body_hides_what_is_sensitive_even_when_it_is_broken(body):
 
 def test_a_body_of_text_is_shown_as_text():
     """What is no JSON but readable is shown as it came."""
-    assert "<pre>name;price\nBunny;7</pre>" in shown.body(b"name;price\nBunny;7")
+    assert '<pre tabindex="0">name;price\nBunny;7</pre>' in shown.body(b"name;price\nBunny;7")
 
 
 @pytest.mark.parametrize("body", [bytes(range(256)) * 8, b"\x1f\x8b\x08\x00", b"a\x00b"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.models import F
 
-from taskrouting import health, publish, subscribe
+from taskrouting import Reject, health, publish, subscribe
+from taskrouting.contrib.testing import run_subscribers
 from taskrouting.dead_letters import records
+from taskrouting.instruments import figures
+from taskrouting.instruments.tally import Tally
 from taskrouting.models import DeadLetter, Delivery, Message, WorkerProcess
-from taskrouting.transport import broker, store
+from taskrouting.transport import broker, sending, store
 from taskrouting.transport.messages import OUTBOX
 from taskrouting.transport.messages import Message as Parcel
 from tests.integration.commands import refused, run
@@ -24,6 +28,17 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("subscriptions")]
 
 AWAY = "amqp://guest:secret@127.0.0.1:1//"
 AGO = timedelta(seconds=90)
+
+#: What the dashboard adds.
+FROM_DASHBOARD = {"range", "parts", "figures", "subscriptions"}
+
+#: The figures of an installation in which nothing has happened.
+NOTHING = {
+    "outbox": {"number": 0, "more": False}, "oldest": None,
+    "published": 0.0, "published_average": 0.0, "handled": 0.0, "handled_average": 0.0,
+    "failed": 0, "failure_rate": None, "latency_p50": None, "latency_p95": None,
+    "dead_letters": {"number": 0, "more": False}, "audit_lag": None,
+}  # fmt: skip
 
 
 def status() -> Any:
@@ -35,13 +50,18 @@ def test_a_new_installation_is_empty():
     """Everything is there, nothing waits, and the one thing to do is named."""
     assert run("router_status").splitlines() == [
         "Broker       django: reachable",
+        "Relay        off: django:// needs none.",
+        "Audit log    away: No worker consumes audit_queue.",
         "Outbox       default: 0 waiting",
         "Queue        audit_queue: 0 in the database",
+        "Published    0.00/s, 0.00/s over 15m",
+        "Handled      0.00/s, 0.00/s over 15m",
         "Deliveries   0 running, 0 pending, 0 dead",
         "Dead letters none is open",
         "Worker       none is alive; start one with run_router_worker",
     ]
-    assert status() == {
+    told = {key: value for key, value in status().items() if key not in FROM_DASHBOARD}
+    assert told == {
         "broker": {"kind": "django", "reachable": True, "takes_messages": True, "error": ""},
         "outboxes": [
             {
@@ -57,6 +77,7 @@ def test_a_new_installation_is_empty():
                 "declared": True,
                 "on_broker": None,
                 "in_database": {"number": 0, "more": False},
+                "paused": False,
             }
         ],
         "deliveries": {
@@ -65,6 +86,18 @@ def test_a_new_installation_is_empty():
         "dead_letters": {},
         "workers": [],
     }
+
+
+def test_the_dashboard_is_told_too():
+    """Its parts, figures and subscriptions are keys of their own."""
+    told = status()
+
+    assert {each["name"]: each["state"] for each in told["parts"]} == {
+        "broker": "ok", "relay": "off", "workers": "away", "audit": "away",
+    }  # fmt: skip
+    assert told["figures"] == NOTHING
+    assert [each["subscription"] for each in told["subscriptions"]] == ["taskrouting.audit"]
+    assert told["range"] == "15m"
 
 
 def test_a_broker_that_is_away_is_said_and_no_failure(settings):
@@ -132,10 +165,11 @@ def test_a_broker_is_asked_what_waits_there(service, request, settings, unique_n
     assert counted()[f"{unique_name}.audit"] == (None if service == "rabbitmq" else 0)
 
     call_command("declare_topology")
+    parcels = [Parcel(queue=f"{unique_name}.audit", body=b"", routing_key="k")] * 3
     with broker.current().connect() as connection:
-        producer = connection.Producer()
-        for _ in range(3):
-            producer.publish(b"", routing_key=f"{unique_name}.audit", exchange="")
+        sender = sending.sender(broker.current(), connection, unique_name)
+        # Confirmed: a quorum queue may lose what a connection that is closed has just sent.
+        assert sender.send(parcels, hold=pytest.fail) == [sending.Fate.CONFIRMED] * 3
 
     wanted = {f"{unique_name}.audit": 3}
     if service == "rabbitmq":  # and what RabbitMQ gives up on
@@ -233,3 +267,70 @@ def test_a_wrong_setting_is_named(settings):
     settings.TASKROUTING = {"BROKER_URL": "ampq://h"}
 
     assert "Did you mean amqp://?" in refused("router_status")
+
+
+def test_what_happened_is_told():
+    """The same figures as on the dashboard, for each subscription too."""
+
+    @subscribe("video.#", queue="video_queue", name="good")
+    def handle(event): ...
+
+    @subscribe("video.#", queue="video_queue", name="bad")
+    def refuse(event):
+        raise Reject("never")
+
+    tally = Tally()
+    with tally.listening():
+        publish("video.upload")
+        run_subscribers()
+    figures.write(tally)
+
+    printed = run("router_status", "--range", "24h")
+
+    assert "over 24h, 1 failed (50.0%)" in printed
+    assert "Subscription good on video_queue: 1 handled, half within " in printed
+    assert "Subscription bad on video_queue: 0 handled, 1 failed (100.0%), half within –" in printed
+    told = {each["subscription"]: each for each in status()["subscriptions"]}
+    assert (told["good"]["handled"], told["bad"]["failure_rate"]) == (1, 1.0)
+
+
+class Interrupted(StringIO):
+    """A terminal at which somebody presses Ctrl-C after so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def flush(self) -> None:
+        """Count one look."""
+        self._looks -= 1
+        if not self._looks:
+            raise KeyboardInterrupt
+
+
+def watched(*arguments: str) -> str:
+    """What ``router_status --watch`` prints in two looks."""
+    printed = Interrupted(2)
+    call_command("router_status", "--watch", "0.01", *arguments, stdout=printed)
+    return printed.getvalue()
+
+
+def test_watching_looks_again_until_interrupted():
+    """For people one below the other where there is no terminal; for programs a line each."""
+    assert watched().count("Broker       django: reachable") == 2
+
+    lines = watched("--json").strip().splitlines()
+    assert [json.loads(line)["broker"]["reachable"] for line in lines] == [True, True]
+
+
+def test_watching_outlasts_the_database():
+    """That it cannot be asked now is said, and is no reason to stop looking."""
+    hide_messages("default")
+
+    assert watched().count("The database could not be asked: ") == 2
+    assert "error" in json.loads(watched("--json").splitlines()[0])
+
+
+def test_watching_needs_a_pause():
+    """A look takes the broker some work."""
+    assert "is no number of seconds above 0" in refused("router_status", "--watch", "0")

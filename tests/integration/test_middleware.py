@@ -15,7 +15,7 @@ from django.test import AsyncClient, RequestFactory
 from django.test.utils import isolate_apps
 from django.urls import path
 
-from taskrouting import context, publish
+from taskrouting import context, publish, subscribe
 from taskrouting.middleware import ActorMiddleware
 from tests.published import capturing, published
 from tests.shop.models import Order
@@ -23,7 +23,7 @@ from tests.shop.models import Order
 pytestmark = pytest.mark.django_db
 
 
-def order_view(request):
+def order_view(request, secret=None):
     """Save something captured."""
     Order.objects.create(number="A1")
     return HttpResponse(b"placed")
@@ -74,6 +74,7 @@ async def async_streaming_view(request):
 urlpatterns = [
     path("order/", order_view),
     path("login/", login_view),
+    path("orders/<slug:secret>/", order_view),
     path("streaming/", streaming_view),
     path("failing/", failing_view),
     path("async/", async_view),
@@ -186,6 +187,50 @@ def test_each_request_has_an_id_of_its_own(client):
     """Two requests are two conversations."""
     ids = {client.get("/order/").headers["X-Request-ID"] for _ in range(2)}
     assert len(ids) == 2
+
+
+def test_events_say_which_request_published_them(client):
+    """Method, route and id, but neither the query nor what stands in the path: it may be secret."""
+    with capturing(Order, created="order.created"):
+        client.post("/orders/geheim/?password=geheim", headers={"X-Request-ID": "r-1"})
+
+    (event,) = published()
+    assert event.extensions == {"request": "POST /orders/<slug:secret>/", "requestid": "r-1"}
+
+
+def test_what_a_handler_publishes_came_from_no_request(client, run_subscribers, subscriptions):
+    """Its cause leads to the request; the event itself was published by a worker."""
+    seen = []
+
+    @subscribe("#", queue="q", name="follower")
+    def follow(event):
+        if event.causation_id is None:
+            seen.append(publish("followed"))
+
+    with capturing(Order, created="order.created"):
+        client.get("/order/")
+    run_subscribers()
+
+    (event,) = seen
+    assert (event.extensions, bool(event.causation_id)) == ({}, True)
+
+
+def test_a_publisher_may_say_otherwise():
+    """Extensions that are given win over those of the request; outside of one there are none."""
+    with context.acting(request="GET /", request_id="r-1"):
+        event = publish("order.created", extensions={"request": "mine"})
+
+    assert event.extensions == {"request": "mine", "requestid": "r-1"}
+    assert publish("order.created").extensions == {}
+
+
+def test_a_request_that_cannot_be_said_is_published_all_the_same():
+    """A method that somebody has made up, or a request that no view was chosen for."""
+    seen = []
+    request = RequestFactory().generic("EV\x00IL", "/")
+    ActorMiddleware(lambda request: seen.append(publish("a")) or HttpResponse())(request)
+
+    assert seen[0].extensions["request"] == "EVIL"
 
 
 def test_an_error_has_the_id_too(client):

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group
 from django.db import connections
 
 from taskrouting import Batch, conf, publish_many, subscribe
-from taskrouting.consuming import batches
+from taskrouting.consuming import batches, groups
 from taskrouting.consuming.site import Site
 from taskrouting.models import Delivery, Message
 from taskrouting.transport import receiving, store
@@ -25,12 +25,15 @@ PATIENCE = 60
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("subscriptions")
-def test_a_batch_that_cannot_be_stopped_is_taken_apart():
-    """Nobody is charged; a copy of each message, addressed and due, takes the batch's place."""
+@pytest.mark.parametrize(
+    ("batch", "together"), [(Batch(), batches.deliver), (None, groups.run)], ids=["batch", "group"]
+)
+def test_what_runs_together_and_cannot_be_stopped_is_taken_apart(batch, together):
+    """Nobody is charged; a copy of each message, addressed and due, takes the place of all."""
     ours, theirs = socket.socketpair()
 
-    @subscribe("stuck.#", queue=QUEUE, name="stuck", batch=Batch(), timeout=0.1)
-    def write_and_block(events):
+    @subscribe("stuck.#", queue=QUEUE, name="stuck", batch=batch, timeout=0.1)
+    def write_and_block(event_or_events):
         Group.objects.create(name="never committed")
         ours.recv(1)
 
@@ -43,7 +46,7 @@ def test_a_batch_that_cannot_be_stopped_is_taken_apart():
     site = Site(worker="test", acknowledge=acknowledged.append, retire=reasons.append)
 
     def deliver():
-        batches.deliver(arrivals, site)
+        together(arrivals, site)
         connections.close_all()
 
     stuck = threading.Thread(target=deliver)

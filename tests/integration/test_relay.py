@@ -28,10 +28,11 @@ pytestmark = [
 
 
 @contextmanager
-def relaying(using: str = "default") -> Iterator[None]:
+def relaying(using: str = "default", *, listens: bool = True) -> Iterator[None]:
     """Run the relay of one database for a block."""
     stop = threading.Event()
-    thread = threading.Thread(target=Relay(broker.current(), using).run, args=[stop])
+    relay = Relay(broker.current(), using, listens=listens)
+    thread = threading.Thread(target=relay.run, args=[stop])
     thread.start()
     try:
         yield
@@ -56,6 +57,18 @@ def test_an_event_of_another_database_reaches_the_embedded_queues(settings, run_
     assert seen == [event.id]
     assert AuditLog.objects.get().event_id == event.id
     assert Delivery.objects.get().state == "handled"
+
+
+def test_one_that_is_not_woken_looks_by_itself(settings):
+    """The processes that do not lead move what nobody else does, a moment later."""
+    settings.TASKROUTING = {"OUTBOX_DATABASES": ["default", "other"]}
+
+    with relaying("other", listens=False):
+        for _ in range(2):
+            publish("video.upload", using="other")
+            wait_until(lambda: not Message.objects.using("other").exists(), message="the row")
+
+    assert Message.objects.count() == 2
 
 
 @pytest.mark.parametrize("unrouted", ["record", "ignore"])

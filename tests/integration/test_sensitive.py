@@ -85,7 +85,7 @@ def test_batches_fail_without_telling_secrets(caplog, run_subscribers, monkeypat
         fail_with_secret(events[0])
 
     subscribe("video.#", queue="q", name="a", batch=Batch(), retry=Retry(max_attempts=1))(fail)
-    monkeypatch.setattr(writer, "_row", fail_with_secret)
+    monkeypatch.setattr(writer, "row_of", fail_with_secret)
 
     publish("video.upload", DATA)
     run_subscribers()

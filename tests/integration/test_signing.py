@@ -356,3 +356,13 @@ def test_without_keys_a_row_goes_by_its_number(handled):
         row = waiting_row()
         came = taken()
         assert received(replace(came, headers={messages.ROW: row.pk}))
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [(7, 7), (True, None), (0, None), (-1, None), (1 << 63, None), (1.0, None)]
+)
+def test_only_a_number_of_a_row_names_one(keys, name, row):
+    """Where nothing is signed, what a stranger writes into the header lets nothing else go."""
+    keys.TASKROUTING = {"SOURCE": "tests"}
+
+    assert signing.row_of(arrival(headers={messages.ROW: name})) == row

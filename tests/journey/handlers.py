@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from taskrouting import Reject, Retry, subscribe
+from taskrouting import Reject, Retry, conf, subscribe
 from taskrouting.events import Event
+from taskrouting.models import Delivery
 
 SOON = Retry(max_attempts=3, base=0.05, ceiling=0.1)
 
@@ -31,17 +31,21 @@ def watch(event: Event) -> str:
     """Reject what is no video, and fail the first time where the event asks for it."""
     if event.type == "video.refused":
         raise Reject("that is no video")
-    fail_once(event.data.get("fails_until"))
+    fail_first_attempt(event, "journey.watch")
     return event.id
 
 
 def mail(event: Event) -> None:
     """Do something outside the database; it too may fail the first time."""
-    fail_once(event.data.get("mail_fails_until"))
+    fail_first_attempt(event, "journey.mail")
 
 
-def fail_once(marker: str | None) -> None:
-    """Raise if there is to be a file ``marker`` and it is not there yet; it is, the next time."""
-    if marker and not Path(marker).exists():
-        Path(marker).touch()
-        raise ValueError("not yet")
+def fail_first_attempt(event: Event, name: str) -> None:
+    """Raise if the event asks for it and the ledger counts no attempt yet.
+
+    A run in a group is none: when that fails each runs by itself.
+    """
+    if event.data.get("fails_at_first") == name:
+        row = Delivery.objects.using(conf.current().database)
+        if not row.get(event_id=event.id, subscription=name).attempts:
+            raise ValueError("not yet")

@@ -11,7 +11,7 @@ from django import conf as django_conf
 from django.contrib.auth.models import User
 
 from taskrouting import Batch, conf, publishes
-from taskrouting.checks import databases
+from taskrouting.checks import alerts, databases
 from taskrouting.publishing import declarations
 from taskrouting.routing.subscriptions import Registry, registry, subscribe
 from taskrouting.transport import messages
@@ -246,3 +246,38 @@ def test_arguments_nobody_reads_are_pointed_out(settings, subscriptions):
 
     assert "{'x-max-length': 5}, which django:// does not read" in said()
     assert found() == ["W012"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("tests.unit.checking.nobody", "which cannot be imported: Module"),
+        ("nowhere.tell", "which cannot be imported: No module named 'nowhere'"),
+        ("tests.unit.checking.__doc__", "which cannot be called"),
+        ("tests.unit.checking.found", None),
+    ],
+)
+def test_alerts_to_nobody_are_named(settings, path, text):
+    """The first alert is no time to find that out."""
+    settings.TASKROUTING = {"ALERTS": {"dead_letters": 1, "to": path}}
+
+    assert found() == (["E025"] if text else [])
+    assert text is None or f"is {path!r}, {text}" in said()
+
+
+def test_a_silent_queue_that_is_not_there_is_pointed_out(settings):
+    """It would be silent for ever."""
+    silent = {"audit_queue": 60, "vidoe_queue": 60}
+    settings.TASKROUTING = {"ALERTS": {"silent_queue": silent, "to": ["a@example.org"]}}
+
+    assert found() == ["W025"]
+    assert "names 'vidoe_queue', which nobody subscribes. | There are: audit_queue." in said()
+
+
+def test_tracing_without_its_package_is_one_sentence(settings, monkeypatch):
+    """With the command that installs it."""
+    settings.TASKROUTING = {"TRACING": True}
+    assert found() == []
+
+    monkeypatch.setattr(alerts, "find_spec", lambda name: None)
+    assert "pip install 'django-taskrouting[tracing]'" in said()

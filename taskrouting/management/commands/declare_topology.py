@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -12,7 +13,7 @@ from taskrouting.management import operator
 from taskrouting.management.base import RouterCommand
 from taskrouting.routing import topology
 from taskrouting.transport import broker, inspection
-from taskrouting.transport.inspection import Drift, shown
+from taskrouting.transport.drift import Drift, describe, shown
 
 
 class Command(RouterCommand):
@@ -40,8 +41,14 @@ class Command(RouterCommand):
             ),
         )
 
+        parser.add_argument(
+            "--json", action="store_true", help="With --check: say what differs for programs."
+        )
+
     def handle(self, *, check: bool, prune: bool, **options: Any) -> None:
         """Compare or declare."""
+        if options["json"] and not check:
+            raise CommandError("--json is for --check; add that.")
         if check and prune:
             raise CommandError("--check changes nothing, and --prune does; choose one.")
         here, wanted = broker.current(), topology.current()
@@ -53,12 +60,20 @@ class Command(RouterCommand):
                 operators.unbind(
                     here, connection, wanted.exchange, found.left_over, actor=operator.name()
                 )
-        self._report(found, check=check, prune=prune)
+        if options["json"]:
+            told = {"exchange": wanted.exchange, **describe(found)}
+            self.stdout.write(json.dumps(told, indent=2, ensure_ascii=False))
+        else:
+            self._report(found, prune=prune)
+        if check and found:
+            raise CommandError("The broker differs from the code.")
+        if not options["json"]:
+            self._sum_up(check=check)
 
-    def _report(self, found: Drift, *, check: bool, prune: bool) -> None:
+    def _report(self, found: Drift, *, prune: bool) -> None:
         for what in found.missing:
             self.stdout.write(f"Missing: {what}")
-        for conflict in found.conflicts:
+        for conflict in found.conflicts.values():
             self.stdout.write(f"Different: {conflict}")
         verb = "Removed" if prune else "Left over, --prune removes it"
         for binding in found.left_over:
@@ -67,9 +82,6 @@ class Command(RouterCommand):
             self.stdout.write(f"Not ours, left alone: binding {shown(binding)}")
         for sentence in found.unchecked:
             self.stdout.write(sentence)
-        if check and found:
-            raise CommandError("The broker differs from the code.")
-        self._sum_up(check=check)
 
     def _sum_up(self, *, check: bool) -> None:
         wanted = topology.current()

@@ -1,4 +1,4 @@
-"""Explain where an event with a routing key goes, and why."""
+"""Explain where an event with a routing key goes, and what a pattern would have caught."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from taskrouting import catalog, topics
+from taskrouting.audit import keys
+from taskrouting.audit.keys import Catch
 from taskrouting.catalog import Route, Stop
 from taskrouting.management.base import RouterCommand
 from taskrouting.routing.subscriptions import Subscription
@@ -15,21 +19,47 @@ from taskrouting.routing.subscriptions import Subscription
 class Command(RouterCommand):
     """``manage.py explain_route``."""
 
-    help = "Say which bindings match a routing key, which queues that is, and what runs there."
+    help = (
+        "Say which bindings match a routing key, which queues that is, and what runs there; or "
+        "which routing keys of the last days a pattern matches, by the audit log."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("key", help="The routing key, for example video.upload.")
+        parser.add_argument("key", nargs="?", help="The routing key, for example video.upload.")
+        parser.add_argument("--pattern", help="Instead of a key: a pattern, for example video.#.")
         parser.add_argument("--json", action="store_true", help="For programs.")
 
-    def handle(self, *, key: str, json: bool, **options: Any) -> None:
+    def handle(self, *, key: str | None, pattern: str | None, json: bool, **options: Any) -> None:
         """Explain; an event that nobody wants is an answer, not an error."""
-        route = catalog.explain(key)
-        self.stdout.write(_as_json(route) if json else _as_text(route))
+        if (key is None) == (pattern is None):
+            raise CommandError("Name a routing key, or a pattern with --pattern; one of them.")
+        if pattern is not None:
+            found = keys.caught(pattern)
+            self.stdout.write(_as_json(keys.describe(found)) if json else _caught(found))
+        elif key is not None:
+            route = catalog.explain(key)
+            told = _as_json(catalog.describe_route(route)) if json else _as_text(route)
+            self.stdout.write(told)
 
 
-def _as_json(route: Route) -> str:
-    return json.dumps(catalog.describe_route(route), indent=2, ensure_ascii=False)
+def _as_json(told: dict[str, Any]) -> str:
+    return json.dumps(told, indent=2, ensure_ascii=False)
+
+
+def _caught(found: Catch) -> str:
+    """Write what a pattern would have caught as a table."""
+    if found.since is None:
+        return "The audit log has no event of the last seven days."
+    head = f"{found.pattern} since {found.since:%Y-%m-%d %H:%M}: {found.an_hour:.1f} an hour"
+    lines = [
+        f"  {key.count}{'+' if key.more else ''}\t{key.an_hour:.1f} an hour\t{key.routing_key}"
+        for key in found.keys
+    ]
+    if found.cut:
+        lines.append(f"This is not all: {found.looked_at} routing keys were looked at. Begin "
+                     "the pattern with more words.")  # fmt: skip
+    return "\n".join([head, *lines])
 
 
 def _as_text(route: Route) -> str:

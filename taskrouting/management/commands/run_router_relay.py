@@ -6,9 +6,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from taskrouting import conf
-from taskrouting.consuming.supervisor import Supervisor
 from taskrouting.management.base import RouterCommand
 from taskrouting.management.composition import Plan, talk
+from taskrouting.management.watching import add_options, supervise
 
 
 class Command(RouterCommand):
@@ -19,6 +19,7 @@ class Command(RouterCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("--burst", action="store_true", help="Exit when the outbox is empty.")
+        add_options(parser)
 
     def handle(self, *, burst: bool, **options: Any) -> None:
         """Supervise one process that only relays."""
@@ -26,8 +27,4 @@ class Command(RouterCommand):
         talk()
         self.stdout.write("Relaying. Stop with Ctrl-C.")
         self.stdout.flush()
-        supervisor = Supervisor(
-            plan.run, processes=1, grace=conf.current().shutdown_grace, burst=burst
-        )
-        if code := supervisor.run():
-            raise SystemExit(code)
+        supervise(plan, options, grace=conf.current().shutdown_grace)

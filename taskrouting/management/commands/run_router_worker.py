@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from taskrouting import conf
-from taskrouting.consuming.supervisor import Supervisor
 from taskrouting.management.base import RouterCommand
 from taskrouting.management.composition import Plan, talk
+from taskrouting.management.watching import add_options, supervise
 
 #: What the letter behind a size stands for.
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -50,6 +50,7 @@ class Command(RouterCommand):
             metavar="BYTES",
             help="Replace a process whose resident memory has grown larger, e.g. 512M.",
         )
+        add_options(parser)
 
     def handle(
         self,
@@ -77,9 +78,7 @@ class Command(RouterCommand):
         talk()
         self.stdout.write(f"Consuming {', '.join(names) or 'nothing'}. Stop with Ctrl-C.")
         self.stdout.flush()
-        supervisor = Supervisor(plan.run, processes=processes, grace=patience, burst=burst)
-        if code := supervisor.run():
-            raise SystemExit(code)
+        supervise(plan, options, grace=patience, processes=processes)
 
 
 def whole_number(text: str) -> int:

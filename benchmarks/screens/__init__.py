@@ -1,0 +1,1 @@
+"""How fast is each screen of the admin beside ten million rows? ``make screens``."""

@@ -1,0 +1,1 @@
+"""FOR MACHINES: what probes and Prometheus ask, as views and on a port of the worker."""

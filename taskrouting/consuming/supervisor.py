@@ -29,7 +29,7 @@ from .companion import Companion
 logger = logging.getLogger("taskrouting.supervisor")
 
 #: What one process does, until the event is set; returns its exit code. It is told whether it is
-#: the one that leads, and beside a companion its ``seat``.
+#: how to ask whether it is the one that leads now, and beside a companion its ``seat``.
 Work = Callable[..., int]
 
 #: A process that dies within this many seconds of its start is not replaced at once.
@@ -79,7 +79,8 @@ class Supervisor:
         self._grace = grace
         self._burst = burst
         self._children: dict[ForkProcess, float] = {}
-        self._leader: ForkProcess | None = None
+        #: The number of the process that leads, in memory that all share.
+        self._leader = multiprocessing.RawValue("q", 0)
         #: When to start a process in the place of one that has died, one instant for each.
         self._vacancies: list[float] = []
         self._signals = 0
@@ -101,6 +102,7 @@ class Supervisor:
         self._tend_companion()
         for _ in range(self._processes):
             self._start()
+        self._let_one_lead()
         try:
             return self._watch(waker)
         finally:
@@ -122,6 +124,7 @@ class Supervisor:
             for child in [each for each in self._children if not each.is_alive()]:
                 self._bury(child)
             self._fill_vacancies()
+            self._let_one_lead()
         code = self._stop() if self._children else 0
         return FAILED if self._hopeless else code
 
@@ -192,16 +195,22 @@ class Supervisor:
             child.join()
 
     def _start(self) -> None:
-        leads = self._leader not in self._children
         if self._companion is None:
-            child = self._fork(partial(self._live, leads, None))
+            child = self._fork(partial(self._live, None))
         else:
             seat = self._companion.free(list(self._children))
-            child = self._fork(partial(self._live, leads, seat))
+            child = self._fork(partial(self._live, seat))
             self._companion.take(seat, child)
         self._children[child] = time.monotonic()
-        if leads:
-            self._leader = child
+
+    def _let_one_lead(self) -> None:
+        """Let the oldest process lead when the one that did is gone."""
+        numbers = [child.pid for child in self._children]
+        if numbers and self._leader.value not in numbers:
+            self._leader.value = numbers[0]
+
+    def _leads(self) -> bool:
+        return bool(self._leader.value == os.getpid())
 
     def _fork(self, live: Callable[[], None]) -> ForkProcess:
         context = multiprocessing.get_context("fork")
@@ -214,7 +223,7 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         return child
 
-    def _live(self, leads: bool, seat: int | None) -> None:
+    def _live(self, seat: int | None) -> None:
         """What a child does: its work, until a signal or the supervisor's death."""
         stop = threading.Event()
         signal.set_wakeup_fd(-1)
@@ -233,7 +242,7 @@ class Supervisor:
             work = partial(work, seat=self._companion.sit(seat))
         codes: list[int] = []
         # Signals are for the main thread, and it hears them only while it does nothing else.
-        thread = threading.Thread(target=lambda: codes.append(work(stop, leads)))
+        thread = threading.Thread(target=lambda: codes.append(work(stop, self._leads)))
         thread.start()
         while thread.is_alive():
             thread.join(HEARING)

@@ -74,15 +74,15 @@ class Plan:
     def run(
         self,
         stop: threading.Event,
-        leads: bool = True,
+        leads: Callable[[], bool] = lambda: True,
         seat: Seat | None = None,
         counting: bool = False,
     ) -> int:
         """Run the plan in this process until ``stop`` is set; return the exit code.
 
-        The one process that ``leads`` is woken for every event that is to be relayed. The others
-        help where much waits, and take over within a second. Who is watched reports to its
-        seat, and counts for metrics if it is ``counting``.
+        The one process that ``leads`` is woken for every event that is to be relayed, and counts
+        what waits. The others help where much waits, and take over within a second. Who is watched
+        reports to its seat, and counts for metrics if it is ``counting``.
         """
         process = _Process(self, stop, leads)
         if seat is None:
@@ -98,11 +98,10 @@ class Plan:
 class _Process:
     """One process at work."""
 
-    def __init__(self, plan: Plan, stop: threading.Event, leads: bool) -> None:
+    def __init__(self, plan: Plan, stop: threading.Event, leads: Callable[[], bool]) -> None:
         self._plan = plan
         self._stop = stop
-        #: One process is enough to count what waits.
-        self._look = health.backlog if leads and plan.relay else None
+        self._leads = leads
         self._relays_stop = threading.Event()
         self._code = 0
         self._lock = threading.Lock()
@@ -122,8 +121,12 @@ class _Process:
         return self._worker is None or self._worker.consumes
 
     def run(self) -> int:
-        with figures.collecting(self._look):
+        with figures.collecting(self._backlog if self._plan.relay else None):
             return self._run()
+
+    def _backlog(self) -> dict[str, int]:
+        """Count what waits, if this is the process that does."""
+        return health.backlog() if self._leads() else {}
 
     def _run(self) -> int:
         relays = zip(self._emptied, self._relays, strict=True)

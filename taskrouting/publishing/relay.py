@@ -65,10 +65,10 @@ class Relay:
         broker: brokers.Broker,
         using: str,
         *,
-        listens: bool = True,
+        listens: Callable[[], bool] = lambda: True,
         resting: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        """One that ``listens`` is woken by every commit; another one looks now and then.
+        """While one ``listens`` it is woken by every commit; else it looks now and then.
 
         ``resting`` names the queues that nobody takes from, since an operator has paused them.
         """
@@ -123,13 +123,15 @@ class Relay:
         # On the embedded broker's own database a publish needs no relay; what is in the outbox
         # there came before the broker was changed, and is in no hurry.
         needed = sender is not None or not self._central
-        waiter = wakeup.waiter(self._using) if needed and self._listens else None
+        waiter: wakeup.Waiter | None = None
         try:
             self._make_good()
             self._stop.wait(self._outage.mercy)
             while not self._stop.is_set():
                 if self._pass(sender, known) >= BATCH:
                     continue  # there is more; else a commit from now on wakes us
+                if waiter is None and needed and self._listens():
+                    waiter = wakeup.waiter(self._using)
                 if waiter is not None:
                     waiter.wait(SAFETY_POLL)
                 else:

@@ -23,9 +23,12 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 
 def work(stop, leads):
     dismissed = threading.Event()
-    print(os.getpid(), leads, flush=True)
+    print(os.getpid(), "works", flush=True)
     threading.Thread(target=heed, args=[dismissed, stop], daemon=True).start()
-    stop.wait()
+    while not stop.wait(0.02):
+        if leads():
+            print(os.getpid(), "leads", flush=True)
+            stop.wait()
     return DISMISSED if dismissed.is_set() else 0
 
 def heed(dismissed, stop):
@@ -49,34 +52,50 @@ def supervisor() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def said(supervisor: subprocess.Popen[str]) -> tuple[int, bool]:
-    """Read the next line: who has started, and whether it leads."""
+def said(supervisor: subprocess.Popen[str]) -> tuple[int, str]:
+    """Read the next line: which process, and whether it works or leads."""
     assert supervisor.stdout is not None
-    pid, leads = supervisor.stdout.readline().split()
-    return int(pid), leads == "True"
+    pid, what = supervisor.stdout.readline().split()
+    return int(pid), what
+
+
+def begun(supervisor: subprocess.Popen[str]) -> tuple[set[int], int]:
+    """Wait until three processes work; return them, and the one that leads."""
+    lines = [said(supervisor) for _ in range(4)]
+    (leader,) = (pid for pid, what in lines if what == "leads")
+    return {pid for pid, what in lines if what == "works"}, leader
 
 
 def test_one_process_leads_whoever_dies(supervisor: subprocess.Popen[str]) -> None:
-    """The one that takes a leader's place leads, and the one that takes another's does not."""
-    started = dict(said(supervisor) for _ in range(3))
-    assert sorted(started.values()) == [False, False, True]
-    leader = next(pid for pid, leads in started.items() if leads)
-    other = next(pid for pid, leads in started.items() if not leads)
+    """When the leader dies another one leads at once; who is started in its place does not."""
+    working, leader = begun(supervisor)
+    assert len(working) == 3
+    first, second = working - {leader}
 
-    os.kill(other, signal.SIGKILL)
-    assert said(supervisor)[1] is False
+    os.kill(first, signal.SIGKILL)
+    third, what = said(supervisor)
+    assert what == "works"
     os.kill(leader, signal.SIGKILL)
-    assert said(supervisor)[1] is True
+    lines = [said(supervisor) for _ in range(2)]
+    assert sorted(what for _, what in lines) == ["leads", "works"]
+    assert next(pid for pid, what in lines if what == "leads") in {second, third}
 
     supervisor.terminate()
     assert supervisor.wait(10) == 0
+    assert supervisor.stdout is not None
+    assert supervisor.stdout.read() == ""
 
 
 def test_whom_an_operator_stops_nobody_follows(supervisor: subprocess.Popen[str]) -> None:
-    """Nor is another disturbed for it; when all are stopped, the command ends."""
-    started = dict(said(supervisor) for _ in range(3))
-    for pid in sorted(started, key=started.__getitem__, reverse=True):
-        os.kill(pid, signal.SIGUSR1)
+    """Another leads from then on and nobody is started; when all are stopped, the command ends."""
+    working, leader = begun(supervisor)
+    while True:
+        os.kill(leader, signal.SIGUSR1)
+        working.remove(leader)
+        if not working:
+            break
+        leader, what = said(supervisor)
+        assert (leader in working, what) == (True, "leads")
 
     assert supervisor.wait(10) == 0
     assert supervisor.stdout is not None

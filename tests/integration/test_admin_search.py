@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -126,6 +126,20 @@ def test_other_tables_know_patterns_subjects_and_times(client, model):
     assert found(client, model, "before:2026-10-01") == []
 
 
+def test_a_page_below_a_row_begins_there_whatever_the_time_would_allow(client):
+    """Nothing bounds the rows from further above: SQLite may walk from the wrong one of two."""
+    rows = [admin_site.delivery(event_id=f"e-{number}") for number in range(4)]
+    asked = {"q": "before:2999-01-01", "p": f"before-{rows[2].pk}"}
+    with CaptureQueriesContext(connection) as queries:
+        listed = client.get(page(Delivery), asked).context["cl"].result_list
+
+    assert [row.event_id for row in listed] == ["e-1", "e-0"]
+    walked = [each["sql"] for each in queries if '"received_at" <' in each["sql"]]
+    bounds = [re.findall(r'"id" < \(?(\d+)', sql) for sql in walked if "RECURSIVE" not in sql]
+    assert bounds
+    assert {number for each in bounds for number in each} == {str(rows[2].pk)}
+
+
 def test_a_day_begins_in_the_readers_time_zone(client):
     """After midnight in Berlin it was still yesterday in UTC."""
     admin_site.entry(event_id="late", occurred_at=datetime(2026, 10, 31, 23, 30, tzinfo=UTC))
@@ -240,19 +254,18 @@ def test_a_key_that_is_one_of_too_many_is_found_all_the_same(client, monkeypatch
     assert len(found(client, AuditLog, "key:page.*.3")) == 3
 
 
-def test_pages_of_ten_thousand_rows_are_quick(client):
-    """The last page costs what the first does, in time and in queries."""
+def test_the_last_of_many_pages_asks_no_more_than_the_first(client):
+    """Nor does one that is searched for."""
     log(10_000)
     lowest = AuditLog.objects.order_by("pk").first().pk
     costs = []
     for address in ("", f"?p=before-{lowest + 60}", "?q=key:page.view.%23", "?q=actor:nobody",
                     f"?q=before:2026-11-02&p=before-{lowest + 60}"):  # fmt: skip
-        began = time.monotonic()
         with CaptureQueriesContext(connection) as queries:
             client.get(page(AuditLog) + address)
-        costs.append((len(queries) <= 15, time.monotonic() - began < 2))
+        costs.append(len(queries))
 
-    assert costs == [(True, True)] * 5
+    assert max(costs) <= 15
 
 
 def test_what_takes_too_long_ends_in_a_sentence(client, monkeypatch):

@@ -31,7 +31,7 @@ pytestmark = [
 def relaying(using: str = "default", *, listens: bool = True) -> Iterator[None]:
     """Run the relay of one database for a block."""
     stop = threading.Event()
-    relay = Relay(broker.current(), using, listens=listens)
+    relay = Relay(broker.current(), using, listens=lambda: listens)
     thread = threading.Thread(target=relay.run, args=[stop])
     thread.start()
     try:

@@ -23,6 +23,10 @@ LEASE = 2
 SQLITE_LEASE = 4
 GRACE = 2
 
+#: What a restarted worker has where nobody is killed: whoever needs more hands things back, and
+#: then copies prove nothing.
+PEACE = 20
+
 #: A lingering handler is killed now and then without being poison.
 MAX_CRASHES = 8
 
@@ -68,6 +72,7 @@ class Installation:
     mutation: str = ""
     keep: str | None = None
     max_crashes: int = MAX_CRASHES
+    grace: float = GRACE
     programs: list[Program] = field(default_factory=list)
 
     @property
@@ -91,7 +96,7 @@ class Installation:
             # With so short a lease, whatever a process holds is renewed more than once a second.
             "AUDIT": {"batch_size": 100},
             "MAX_CRASHES": self.max_crashes,
-            "SHUTDOWN_GRACE": GRACE,
+            "SHUTDOWN_GRACE": self.grace,
         }
         if self.keep:
             taskrouting["OUTBOX_KEEP"] = self.keep
@@ -145,7 +150,7 @@ class Installation:
         family = program.family
         program.process.terminate()
         try:
-            program.process.wait(GRACE + 30)
+            program.process.wait(self.grace + 30)
         except subprocess.TimeoutExpired:
             print(f"{program.name} did not end; see {self.folder}/{program.name}.log")
             family = program.family

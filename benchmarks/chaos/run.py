@@ -15,7 +15,7 @@ import django
 
 from . import books, journal
 from .books import Books
-from .installation import MAX_CRASHES, Installation, Program, installation
+from .installation import GRACE, MAX_CRASHES, PEACE, Installation, Program, installation
 from .mayhem import KILLS, Mayhem, Pace
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ class Run:
             if left < fewest:
                 fewest, moved_at = left, time.monotonic()
             elif left and time.monotonic() - moved_at > self._plan.quiet:
-                if restarted or not self._here.broker:
+                if restarted or not self._here.broker or self._plan.mutation:
                     return
                 # RabbitMQ 3.10 sometimes leaves a quorum queue without a leader when it has been
                 # killed. Whoever runs it would see that, and start it again.
@@ -255,6 +255,7 @@ def prepared(plan: Plan, folder: Path) -> Iterator[Run]:
     """An installation that is up, and Django set up on its database in this process."""
     folder.mkdir(parents=True, exist_ok=True)
     options = {"mutation": plan.mutation, "keep": plan.keep, "max_crashes": plan.max_crashes}
+    options["grace"] = PEACE if plan.peaceful else GRACE
     with installation(plan.broker, folder, **options) as here:
         os.environ.update(here.environment())
         django.setup()

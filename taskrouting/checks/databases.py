@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -69,9 +68,10 @@ def databases_are_supported(settings: conf.Settings) -> Iterator[CheckMessage]:
 @check
 def sqlite_is_new_enough(settings: conf.Settings) -> Iterator[CheckMessage]:
     """E008: SQLite learned RETURNING in 3.35."""
-    if _sqlite(settings) and sqlite3.sqlite_version_info < OLDEST_SQLITE:
+    drivers: list[Any] = [connections[alias].Database for alias in _sqlite(settings)]
+    if drivers and drivers[0].sqlite_version_info < OLDEST_SQLITE:
         yield Error(
-            f"SQLite is {sqlite3.sqlite_version}; taskrouting needs 3.35 or later.",
+            f"SQLite is {drivers[0].sqlite_version}; taskrouting needs 3.35 or later.",
             hint="It comes with Python; install a newer Python, or use PostgreSQL.",
             id="taskrouting.E008",
         )

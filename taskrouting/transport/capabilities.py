@@ -15,7 +15,8 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from taskrouting.exceptions import ConfigurationError
 
-from . import database
+# By its name: Kombu imports it when it is asked for, and who has another broker does without.
+TRANSPORT_ALIASES["django"] = "taskrouting.transport.database:Transport"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,3 @@ _SQS_NAME = str.maketrans({char: "_" for char in punctuation if char not in "-_.
 def _scheme(url: str) -> str:
     """Read the transport's name out of a URL; a failover list has the first one's."""
     return url.partition("://")[0].partition("+")[0].lower() if "://" in url else url
-
-
-database.register()

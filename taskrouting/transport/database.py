@@ -15,23 +15,16 @@ from queue import Empty
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections
-from kombu.transport import TRANSPORT_ALIASES, virtual
+from kombu.transport import virtual
 
 from . import store, wakeup
 from .channel import Channel
-
-SCHEME = "django"
 
 #: How long a claim holds without a heartbeat, unless ``transport_options["lease"]`` says.
 LEASE = timedelta(seconds=60)
 
 #: The poll that runs whatever the wake-up says.
 SAFETY_POLL = 1.0
-
-
-def register() -> None:
-    """Make the scheme ``django://`` known to Kombu."""
-    TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
 
 
 class Transport(virtual.Transport):  # type: ignore[misc]  # kombu is untyped

@@ -114,7 +114,7 @@ def test_a_new_project_gets_warnings_and_no_errors(sqlite):
 def test_an_old_sqlite_is_refused(sqlite, monkeypatch):
     """Its UPDATE has no RETURNING."""
     sqlite(**GOOD)
-    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3.dbapi2, "sqlite_version_info", (3, 34, 1))
 
     assert found() == ["E008"]
 

@@ -24,6 +24,12 @@ from .walking import Page, Walk
 _PLACE = re.compile(r"(before|after)-([0-9]{1,18})")
 
 
+def place_of(request: HttpRequest) -> tuple[str, int]:
+    """Return on which way from which row the page lies; no way at all for the newest."""
+    found = _PLACE.fullmatch(request.GET.get(PAGE_VAR, ""))
+    return (found[1], int(found[2])) if found else ("", 0)
+
+
 class KeysetChangeList(ChangeList):
     """A list page that begins at a row instead of at a page number, and counts nothing."""
 
@@ -86,8 +92,7 @@ class KeysetChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Fetch one page and find out which neighbours it has."""
-        place = _PLACE.fullmatch(request.GET.get(PAGE_VAR, ""))
-        way, number = (place[1], int(place[2])) if place else ("", 0)
+        way, number = place_of(request)
         page = self._page(request, way, number)
         if way == "after" and not page.more:  # back at the top: show it whole
             way, page = "", self._page(request, "", 0)

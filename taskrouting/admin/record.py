@@ -20,7 +20,7 @@ from taskrouting import conf
 
 from . import clocks, links, searching, shown
 from .asking import refuse_nul
-from .paging import KeysetChangeList
+from .paging import KeysetChangeList, place_of
 from .searching import FEW, TIMES, Term
 from .walking import Path
 
@@ -100,7 +100,8 @@ class RecordAdmin(ModelAdmin):
         """Return the conditions that ``text`` asks for. Raises searching.Mistake."""
         rows = self.get_queryset(request)
         terms = searching.read(text, self.searched, rows)
-        return tuple(self.timed(rows, term) if term.name in TIMES else term for term in terms)
+        timed = (self.timed(rows, term) if term.name in TIMES else term for term in terms)
+        return tuple(_beginning(place_of(request), term) for term in timed)
 
     def timed(self, rows: Rows, term: Term) -> Term:
         """Say when in words that an index of the table knows: by the numbers of its rows."""
@@ -166,6 +167,17 @@ class RecordAdmin(ModelAdmin):
         posted["select_across"] = "0"
         request.POST = posted  # type: ignore[assignment]  # a QueryDict, only one that can change
         return super().response_action(request, *args, **kwargs)
+
+
+def _beginning(place: tuple[str, int], term: Term) -> Term:
+    """Let ``before:`` end where the page begins, if that is earlier.
+
+    Of two upper bounds on a number SQLite uses one, and may walk from the wrong one.
+    """
+    way, number = place
+    if way != "before" or "pk__lt" not in term.lookups:
+        return term
+    return replace(term, lookups={**term.lookups, "pk__lt": min(term.lookups["pk__lt"], number)})
 
 
 def knowing(rows: Rows, terms: Iterable[Term]) -> Rows:

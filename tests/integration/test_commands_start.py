@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -31,6 +32,24 @@ def test_the_status_is_a_success_whatever_it_says():
 
     assert done.returncode == 0
     assert json.loads(done.stdout)["broker"]["reachable"] is False
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--watch", "0.01")])
+def test_the_status_ends_quietly_when_nobody_reads_any_more(options):
+    """As in ``router_status --watch | head -1``: who has read enough sees no traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "django", "router_status", *options],
+            env=processes.environment(),
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", ["check", "run_router_worker", "router_status", "migrate"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -92,6 +93,21 @@ def test_a_worker_is_refused_a_broker_that_cannot_be():
     assert done.returncode == 1
     assert "(taskrouting.E002)" in done.stderr
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--health-port", "--metrics-port"])
+@pytest.mark.parametrize("command", ["run_router_worker", "run_router_relay"])
+def test_a_port_that_is_taken_is_all_that_is_said(command, option):
+    """Nothing is consumed then, so nobody reads that something is."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = program(command, "--burst", "--health-host", "127.0.0.1", option, str(port))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"CommandError: Cannot listen on 127.0.0.1, port {port}: Address already in use. Give "
+        "another --health-port, --metrics-port or --health-host, or end what listens there.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,16 @@ AT_LEAST_ONE = {
     "dead_letters",
 }  # fmt: skip
 
+#: Durations of which 0 makes no sense, and why. Those by queue are here by their setting's name.
+ABOVE_ZERO = {
+    "lease": "a claim has to hold for some time",
+    "outbox_age": "it must be above 0 seconds, for every event waits a little",
+    "silent_queue": "it must be above 0 seconds, for every queue is silent between two events",
+    "cooldown": "it must be above 0 seconds, or the same is told at every look",
+}
+#: A century; databases count no further back than some thousand years.
+LONGEST_COOLDOWN = timedelta(days=36_500)
+
 
 def read(
     kind: type, user: object, place: str, nested: Mapping[str, type], *, upper: bool = False
@@ -138,8 +148,12 @@ def _mapping(name: str, value: object, place: str) -> dict[str, Any]:
 
 def _duration(name: str, value: object, place: str) -> timedelta:
     duration = as_duration(value, place)
-    if name == "lease" and not duration:
-        raise ConfigurationError(f"{place} is {value!r}; a claim has to hold for some time.")
+    if name in ABOVE_ZERO and not duration:
+        raise ConfigurationError(f"{place} is {value!r}; {ABOVE_ZERO[name]}.")
+    if name == "cooldown" and duration > LONGEST_COOLDOWN:
+        raise ConfigurationError(
+            f"{place} is {value!r}; give at most {LONGEST_COOLDOWN.days} days."
+        )
     return duration
 
 
@@ -148,7 +162,7 @@ def _durations(name: str, value: object, place: str) -> dict[str, timedelta]:
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{place} is {value!r}; it must be a dict of durations by queue.")
     return {
-        _text(name, each, f"A key of {place}"): as_duration(given, f"{place}[{each!r}]")
+        _text(name, each, f"A key of {place}"): _duration(name, given, f"{place}[{each!r}]")
         for each, given in value.items()
     }
 

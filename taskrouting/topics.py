@@ -24,6 +24,7 @@ __all__ = [
     "InvalidRoutingKey",
     "expression",
     "matches",
+    "pattern_in",
     "suspicious_words",
     "validate_pattern",
     "validate_routing_key",
@@ -43,6 +44,9 @@ _ONE_WORD = r"\.[^.]*+"
 
 #: As few whole words as will do.
 _ANY_WORDS = rf"(?:{_ONE_WORD})*?"
+
+#: What ``expression`` writes for wildcards and dots; in words it puts a backslash before the signs.
+_WRITTEN = (("([^.]*[.])*", "#."), ("([.][^.]*)*", ".#"), ("[.]", "."), ("[^.]*", "*"))
 
 _NO_WORD_CHARACTERS = re.compile(r"[.*#\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -68,6 +72,17 @@ def expression(pattern: str) -> str:
         literal = "[^.]*" if one == "*" else re.escape(one)
         text += "([.][^.]*)*" if one == "#" else f"{'[.]' if number else ''}{literal}"
     return f"{text}$"
+
+
+def pattern_in(text: str) -> str | None:
+    """Read back the pattern that ``expression`` wrote as ``text``; ``None`` if it did not."""
+    if text == "^":
+        return "#"
+    found = text[1:-1]
+    for written, meant in _WRITTEN:
+        found = found.replace(written, meant)
+    found = re.sub(r"\\(.)", r"\1", found, flags=re.DOTALL)  # as re.escape wrote it
+    return found if expression(found) == text else None
 
 
 def validate_pattern(pattern: object) -> str:

@@ -20,6 +20,9 @@ from taskrouting.dashboard import Chart, Dashboard, Series
 
 from . import shown
 
+#: Units of which there is no half: averages of them are drawn, but the edge is a whole number.
+COUNTED = {"messages"}
+
 #: The picture's own units; it is stretched to any size.
 WIDTH, HEIGHT = 600.0, 100.0
 
@@ -92,7 +95,7 @@ def share(value: float | None) -> str:
 def _drawing(chart: Chart, times: Sequence[str]) -> Drawing:
     said, unit = WORDS[chart.unit]
     known = [value for series in chart.series for value in series.values if value is not None]
-    top = _round_up(max(known, default=0.0))
+    top = _round_up(max(known, default=0.0), whole=chart.unit in COUNTED)
     texts = [[said(value) for value in series.values] for series in chart.series]
     labels = [series.label for series in chart.series]
     return Drawing(
@@ -164,12 +167,15 @@ def _summary(chart: Chart, said: Callable[[float | None], str]) -> str:
     return "; ".join(parts)
 
 
-def _round_up(value: float) -> float:
-    """Return the next number that reads well, for the upper edge."""
-    if value <= 0:
+def _round_up(value: float, *, whole: bool) -> float:
+    """Return the next number, or ``whole`` number, that reads well, for the upper edge."""
+    if value <= (1.0 if whole else 0.0):
         return 1.0
     power = 10.0 ** floor(log10(value))
-    return next(each * power for each in (1, 2, 2.5, 5, 10) if value <= each * power * 1.0001)
+    edges = [each * power for each in (1, 2, 2.5, 5, 10)]
+    return next(
+        edge for edge in edges if value <= edge * 1.0001 and (edge == round(edge) or not whole)
+    )
 
 
 def _time(since: datetime) -> str:
@@ -191,5 +197,5 @@ def _number(value: float) -> str:
 WORDS: dict[str, tuple[Callable[[float | None], str], Callable[[], str]]] = {
     "per second": (rate, lambda: _("events per second")),
     "seconds": (shown.duration, lambda: _("from the event until it was handled")),
-    "messages": (_messages, lambda: _("messages that wait")),
+    "messages": (_messages, lambda: _("messages that wait, on average")),
 }

@@ -17,10 +17,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from taskrouting import conf
+from taskrouting.models import AuditLog
 
 from . import clocks, links, searching, shown
 from .asking import refuse_nul
 from .paging import KeysetChangeList, place_of
+from .reading import may_view
 from .searching import FEW, TIMES, Term
 from .walking import Path
 
@@ -50,6 +52,10 @@ class RecordAdmin(ModelAdmin):
 
     #: Columns that can be large, which a list does not read.
     unlisted: ClassVar[tuple[str, ...]] = ()
+
+    #: Columns and fields that link to stories -> the same without a link, which nobody may follow
+    #: who may not view the audit log.
+    unlinked: ClassVar[Mapping[str, str]] = {}
 
     #: What people should know who look at the list.
     about: ClassVar[Any] = ""
@@ -115,6 +121,22 @@ class RecordAdmin(ModelAdmin):
             return Path(knows=frozenset(term.name for term in asked))
         times = [term for term in asked if term.name in TIMES]
         return Path(branches=(knowing(rows, times),), knows=frozenset(TIMES))
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Return the columns, without links to what the user may not see."""
+        return self._linked(request, super().get_list_display(request))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Return the fields, without links to what the user may not see."""
+        return [
+            (title, {**options, "fields": self._linked(request, options["fields"])})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def _linked(self, request: HttpRequest, names: Iterable[Any]) -> list[Any]:
+        if may_view(request, AuditLog):
+            return list(names)
+        return [self.unlinked.get(name, name) for name in names]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         """Return every field that is shown."""
@@ -189,6 +211,9 @@ class OfEventAdmin(RecordAdmin):
     """Rows that belong to an event, a queue and perhaps a subscription."""
 
     searched: ClassVar[searching.Columns] = {"event": "event_id", "key": "routing_key"}
+    unlinked: ClassVar[Mapping[str, str]] = {
+        "event": "event_alone", "brief_event": "brief_event_alone",
+    }  # fmt: skip
 
     @admin.display(description=_("event"))
     def event(self, row: Any) -> SafeString:
@@ -199,6 +224,16 @@ class OfEventAdmin(RecordAdmin):
     def brief_event(self, row: Any) -> SafeString:
         """Link to the event's story, in little room."""
         return links.to_event(row.event_id, row.source, shown.brief(row.event_id))
+
+    @admin.display(description=_("event"))
+    def event_alone(self, row: Any) -> SafeString:
+        """Show the event's id."""
+        return shown.code(row.event_id)
+
+    @admin.display(description=_("event"))
+    def brief_event_alone(self, row: Any) -> SafeString:
+        """Show the event's id, in little room."""
+        return shown.brief(row.event_id)
 
     @admin.display(description=_("where"))
     def place(self, row: Any) -> SafeString:

@@ -22,7 +22,7 @@ from taskrouting.dead_letters.groups import Group
 from taskrouting.models import DeadLetter, Sweep
 from taskrouting.operators import sweeps
 
-from . import links, shown
+from . import links, shown, wording
 from .actions import actor_of, may
 from .asking import LAST_ROW, refuse_nul
 from .frames import framed
@@ -130,7 +130,8 @@ class SweepingAdmin(RecordAdmin):
         if not form.is_bound:
             form.initial["upto"] = frozen
         count, more = sweeps.counted(chosen, frozen)
-        return self._asked(request, deed, form=form, terms=terms, count=count, more=more)
+        asked = wording.of_terms(terms)
+        return self._asked(request, deed, form=form, asked=asked, count=count, more=more)
 
     def _asked(self, request: HttpRequest, deed: str, **told: Any) -> HttpResponse:
         title = str(TITLES[Sweep.Deed(deed)])

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from taskrouting.models import AuditLog, DeadLetter, Sweep
 from taskrouting.operators import sweeps
 
-from . import links, shown
+from . import links, shown, wording
 from .actions import actor_of, may
 from .frames import framed
 from .record import RecordAdmin
@@ -79,7 +79,8 @@ class SweepAdmin(RecordAdmin):
         left = LEFT.get(Sweep.State(sweep.state), _("not looked at"))
         return framed(
             self, request, "sweep.html", title, sweep=sweep, told=told, left=left, tab="sweeps",
-            chosen=_chosen(sweep), may_stop=may(request, PERMISSIONS[Sweep.Deed(sweep.deed)]),
+            chosen=wording.of_kept(sweep.chosen),
+            may_stop=may(request, PERMISSIONS[Sweep.Deed(sweep.deed)]),
             started=shown.instant(sweep.started_at), finished=shown.instant(sweep.finished_at),
             log=links.list_of(AuditLog, correlation=sweeps.correlation_of(sweep.pk)),
         )  # fmt: skip
@@ -165,11 +166,3 @@ def _state(sweep: Sweep) -> SafeString:
     """Show a state in the signs and colours that deliveries have."""
     looks = {"finished": "handled", "stopped": "discarded", "failed": "dead"}
     return shown.state(looks.get(sweep.state, sweep.state), sweep.get_state_display())
-
-
-def _chosen(sweep: Sweep) -> list[tuple[str, Any]]:
-    """Say what was chosen; a long list of events is only counted."""
-    return [
-        (name.partition("__")[0], len(value) if isinstance(value, list) else value or "–")
-        for name, value in sweep.chosen.items()
-    ]

@@ -58,6 +58,7 @@ class WorkerProcessAdmin(RecordAdmin):
         (_("Running deliveries"), {"fields": ("running",)}),
     )
     about = ABOUT
+    unlinked: ClassVar[Mapping[str, str]] = {"running": "running_alone"}
 
     class Media:
         css: ClassVar[Mapping[str, Any]] = {"all": ["taskrouting/operating.css"]}
@@ -146,19 +147,30 @@ class WorkerProcessAdmin(RecordAdmin):
     @admin.display(description=_("running deliveries"))
     def running(self, worker: WorkerProcess) -> str:
         """Show the deliveries that it runs under a lease, the oldest first."""
-        rows = presence.running(worker, MOST_RUNNING + 1)
-        told = [
-            {
-                "row": row,
-                "address": links.page_of(row),
-                "event": links.to_event(row.event_id, row.source, shown.brief(row.event_id)),
-                "age": shown.duration(_ago(row.started_at)) if row.started_at else shown.NOTHING,
-            }
-            for row in rows[:MOST_RUNNING]
-        ]
-        more = len(rows) > MOST_RUNNING
-        template = "admin/taskrouting/worker_running.html"
-        return render_to_string(template, {"deliveries": told, "more": more})
+        return _running(
+            worker, lambda row: links.to_event(row.event_id, row.source, shown.brief(row.event_id))
+        )
+
+    @admin.display(description=_("running deliveries"))
+    def running_alone(self, worker: WorkerProcess) -> str:
+        """Show them with the ids of their events alone."""
+        return _running(worker, lambda row: shown.brief(row.event_id))
+
+
+def _running(worker: WorkerProcess, event: Callable[[Any], SafeString]) -> str:
+    rows = presence.running(worker, MOST_RUNNING + 1)
+    told = [
+        {
+            "row": row,
+            "address": links.page_of(row),
+            "event": event(row),
+            "age": shown.duration(_ago(row.started_at)) if row.started_at else shown.NOTHING,
+        }
+        for row in rows[:MOST_RUNNING]
+    ]
+    more = len(rows) > MOST_RUNNING
+    template = "admin/taskrouting/worker_running.html"
+    return render_to_string(template, {"deliveries": told, "more": more})
 
 
 def _ask(request: HttpRequest, rows: Rows, ask: Callable[..., bool]) -> int:

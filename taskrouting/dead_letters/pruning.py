@@ -1,4 +1,4 @@
-"""Which dead letters may be forgotten? Those that somebody has resolved, after a while."""
+"""Which dead letters may be forgotten? Those that somebody has resolved, and sweeps that ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from taskrouting import conf
 
-from .models import DeadLetter
+from .models import DeadLetter, Sweep
 
 #: Rows looked at by one step, so that nobody waits long for a lock.
 STEP = 500
@@ -30,6 +30,13 @@ def prune(before: datetime) -> Iterator[Step]:
     letters = DeadLetter.objects.using(conf.current().database)
     old = letters.filter(resolved_at__lt=before)
     return steps(letters, "created_at", before, lambda keys: old.filter(pk__in=keys).delete()[0])
+
+
+def prune_sweeps(before: datetime) -> Iterator[Step]:
+    """Delete sweeps that ended ``before`` that, step by step. Running ones stay, however old."""
+    sweeps = Sweep.objects.using(conf.current().database)
+    ended = sweeps.exclude(state=Sweep.State.RUNNING).filter(finished_at__lt=before)
+    return steps(sweeps, "started_at", before, lambda keys: ended.filter(pk__in=keys).delete()[0])
 
 
 def steps(

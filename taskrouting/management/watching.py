@@ -39,10 +39,8 @@ def add_options(parser: ArgumentParser) -> None:
     )
 
 
-def supervise(
-    plan: Plan, options: Mapping[str, Any], *, grace: timedelta, processes: int = 1
-) -> None:
-    """Run the plan in so many processes, and beside them what is watched; exit if not with 0.
+def opened(options: Mapping[str, Any]) -> Watch:
+    """Return what is to be watched, its ports open.
 
     Raises ConfigurationError for a port that cannot be opened.
     """
@@ -52,9 +50,13 @@ def supervise(
         metrics_port=options["metrics_port"],
         health_file=options["health_file"],
     )
+    return watch.opened() if watch.wanted else watch
+
+
+def supervise(plan: Plan, watch: Watch, *, grace: timedelta, processes: int = 1) -> None:
+    """Run the plan in so many processes, and beside them what is watched; exit if not with 0."""
     companion, work = None, partial(plan.run, counting=watch.metrics_port is not None)
     if watch.wanted:
-        watch = watch.opened()
         listeners = list(watch.listeners.values())
         companion = Companion(watch.keep, processes=processes, listeners=listeners)
     supervisor = Supervisor(

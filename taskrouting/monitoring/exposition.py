@@ -48,12 +48,13 @@ def names() -> set[str]:
     return {f"{name}{end}" for name, metric in METRICS.items() for end in endings[metric.kind]}
 
 
-def text(samples: Iterable[Sample], seats: Sequence[Seat] = (), accept: str = "") -> tuple[
-    bytes, str
-]:  # fmt: skip
+def text(
+    samples: Iterable[Sample], seats: Sequence[Seat] | None = None, accept: str = ""
+) -> tuple[bytes, str]:
     """Write gauges, and what is counted on ``seats``; return the text and its content type.
 
-    ``accept`` is the header of the request: Prometheus asks for OpenMetrics with it.
+    Without ``seats`` nobody counts here, and there is no word of what is counted: a 0 would be a
+    lie. ``accept`` is the header of the request: Prometheus asks for OpenMetrics with it.
     """
     require_client()
     from prometheus_client.exposition import choose_encoder
@@ -62,7 +63,8 @@ def text(samples: Iterable[Sample], seats: Sequence[Seat] = (), accept: str = ""
     class Figures(Collector):
         def collect(self) -> Iterator[Family]:
             yield from _gauges(samples)
-            yield from _counted([seat.read().get("counts", {}) for seat in seats])
+            if seats is not None:
+                yield from _counted([seat.read().get("counts", {}) for seat in seats])
 
     registry = CollectorRegistry()
     registry.register(Figures())

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,7 +63,11 @@ class Watch:
         if self.metrics_port is not None:
             exposition.require_client()
         ports = {port for port in (self.health_port, self.metrics_port) if port is not None}
-        listeners = {port: _listen(self.host, port) for port in sorted(ports)}
+        with ExitStack() as opened:  # all of them, or none
+            listeners = {
+                port: opened.enter_context(_listen(self.host, port)) for port in sorted(ports)
+            }
+            opened.pop_all()
         return Watch(
             host=self.host,
             health_port=self.health_port,
@@ -128,7 +133,10 @@ def _listen(host: str, port: int) -> socket.socket:
         why = (
             error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         )
-        raise ConfigurationError(f"Cannot listen on {place}: {why}.") from error
+        raise ConfigurationError(
+            f"Cannot listen on {place}: {why}. Give another --health-port, --metrics-port or "
+            "--health-host, or end what listens there."
+        ) from error
 
 
 class _Server(ThreadingHTTPServer):

@@ -5,7 +5,7 @@ event                              says that somebody
 =================================  ================================================================
 ``taskrouting.operator.redriven``  sent a dead letter round again (``dead_letters.py``)
 ``taskrouting.operator.discarded`` closed a dead letter for good (``dead_letters.py``)
-``taskrouting.operator.pruned``    deleted old deliveries and dead letters (``history.py``)
+``taskrouting.operator.pruned``    deleted old deliveries, dead letters and sweeps (``history.py``)
 ``taskrouting.operator.unbound``   removed bindings from the broker (``bindings.py``)
 ``taskrouting.operator.paused``    let a queue rest (``queues.py``)
 ``taskrouting.operator.resumed``   let it go on (``queues.py``)

@@ -27,7 +27,7 @@ from taskrouting import conf
 from taskrouting.consuming import pruning as deliveries
 from taskrouting.consuming.models import Delivery
 from taskrouting.dead_letters import pruning as dead_letters
-from taskrouting.dead_letters.models import DeadLetter
+from taskrouting.dead_letters.models import DeadLetter, Sweep
 from taskrouting.dead_letters.pruning import Step
 from taskrouting.publishing.keeping import LATEST_RESEND
 from taskrouting.routing.subscriptions import registry
@@ -41,6 +41,7 @@ DAY = timedelta(days=1)
 WALKS: dict[type[models.Model], Any] = {
     Delivery: deliveries.prune,
     DeadLetter: dead_letters.prune,
+    Sweep: dead_letters.prune_sweeps,
 }
 
 
@@ -49,9 +50,9 @@ def prune(
 ) -> Iterator[tuple[type[models.Model], Step]]:
     """Delete what ended longer ago than ``older_than``, step by step as the result is iterated.
 
-    That is deliveries that were handled or discarded, and dead letters that were resolved. Each
-    step commits by itself, so that it may be left at any point. That it was done is told with the
-    first row that goes.
+    That is deliveries that were handled or discarded, dead letters that were resolved, and sweeps
+    that ended. Each step commits by itself, so that it may be left at any point. That it was done
+    is told with the first row that goes.
 
     Raises ValueError when a copy of so young an event may still come, and says what is old enough.
     """

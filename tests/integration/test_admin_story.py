@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +15,7 @@ from django.urls import reverse
 from taskrouting import context, publish, subscribe
 from taskrouting.admin import conversation as conversations
 from taskrouting.admin import waterfall
-from taskrouting.models import AuditLog, Delivery, Event
+from taskrouting.models import AuditLog, DeadLetter, Delivery, Event, Message, WorkerProcess
 from tests.integration import admin_site
 from tests.integration.admin_site import page, story
 
@@ -91,6 +92,24 @@ def test_the_audit_logs_page_leads_to_the_story(rows, viewer):
     for each in (rows.entry, rows.delivery, rows.letter, rows.message):
         assert story("e-1", "tests") in told(viewer, page(each, "change"))
         assert story("e-1", "tests") in told(viewer, page(type(each)))
+
+
+def test_where_the_story_is_refused_nothing_leads_to_it(rows, client):
+    """Who may not view the audit log sees the ids of events, and no links that end in a 403."""
+    WorkerProcess.objects.update(subscriptions={"video_queue": {"transcoder": ["video.#"]}})
+    admin_site.delivery(event_id="e-2", state="running", worker="w-1", started_at=NOON)
+    one = [rows.delivery, rows.letter, rows.message, rows.worker]
+    addresses = [page(Delivery), page(DeadLetter), page(Message)]
+    addresses += [page(each, "change") for each in one]
+    views = [each for each in admin_site.views() if each != "view_auditlog"]
+    client.force_login(admin_site.staff("alma", *views))
+
+    shown = {address: told(client, address) for address in addresses}
+
+    stories = reverse("admin:taskrouting_event_changelist")
+    assert client.get(story("e-1")).status_code == 403
+    assert [at for at, html in shown.items() if stories in html] == []
+    assert [at for at, html in shown.items() if not re.search(">e-[12]</code>", html)] == []
 
 
 @pytest.mark.parametrize("table", ["delivery", "deadletter", "message", "binding"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.db.models import F
 from taskrouting import Retry, operators, publish, subscribe
 from taskrouting.dead_letters import records
 from taskrouting.management.commands import prune_router_history
-from taskrouting.models import AuditLog, DeadLetter, Delivery, Message
+from taskrouting.models import AuditLog, DeadLetter, Delivery, Message, Sweep
 from taskrouting.transport import store
 from taskrouting.transport.messages import Message as Parcel
 from tests.integration.commands import refused, run
@@ -48,6 +49,15 @@ def letter_of(event: str, resolved: timedelta | None) -> None:
     )
 
 
+def sweep(note: str, state: str, finished: timedelta | None) -> None:
+    """Keep a sweep, begun long ago, that ended so long ago, or not yet."""
+    row = Sweep.objects.create(deed="redrive", upto=9, matched=9, rate=20, note=note, state=state)
+    ended = None if finished is None else F("started_at") - finished
+    Sweep.objects.filter(pk=row.pk).update(
+        finished_at=ended, started_at=F("started_at") - 99 * DAY, due_at=F("due_at") - 99 * DAY
+    )
+
+
 def remembered() -> list[str]:
     """The events that the ledger still knows."""
     return list(Delivery.objects.order_by("pk").values_list("event_id", flat=True))
@@ -71,13 +81,26 @@ def test_history_is_pruned_and_nothing_else(monkeypatch):
 
     printed = run("prune_router_history", "--older-than", "7")
 
-    assert printed == "Deliveries deleted: 6.\nDead letters deleted: 1.\n"
+    assert printed == "Deliveries deleted: 6.\nDead letters deleted: 1.\nSweeps deleted: 0.\n"
     assert list(Delivery.objects.order_by("pk").values_list("state", flat=True)) == [
         state for state, _ in kept
     ]
     assert set(DeadLetter.objects.values_list("event_id", flat=True)) == {"new", "open"}
     assert AuditLog.objects.exists()
     assert Message.objects.exists()
+
+
+def test_sweeps_that_ended_are_pruned_too():
+    """However they ended; one that still runs has letters to come, however long it takes."""
+    for state in ("finished", "stopped", "failed"):
+        sweep("old", state, 8 * DAY)
+        sweep("young", state, 6 * DAY)
+    sweep("runs", "running", None)
+
+    printed = run("prune_router_history", "--older-than", "7")
+
+    assert "Sweeps deleted: 3.\n" in printed
+    assert Counter(Sweep.objects.values_list("note", flat=True)) == {"young": 3, "runs": 1}
 
 
 @pytest.mark.parametrize("days", ["0", "-3", "36501", "soon", "0.5"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 
@@ -31,6 +33,24 @@ def test_the_status_is_a_success_whatever_it_says():
 
     assert done.returncode == 0
     assert json.loads(done.stdout)["broker"]["reachable"] is False
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--watch", "0.01")])
+def test_the_status_ends_quietly_when_nobody_reads_any_more(options):
+    """As in ``router_status --watch | head -1``: who has read enough sees no traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "django", "router_status", *options],
+            env=processes.environment(),
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", ["check", "run_router_worker", "router_status", "migrate"])
@@ -73,6 +93,21 @@ def test_a_worker_is_refused_a_broker_that_cannot_be():
     assert done.returncode == 1
     assert "(taskrouting.E002)" in done.stderr
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--health-port", "--metrics-port"])
+@pytest.mark.parametrize("command", ["run_router_worker", "run_router_relay"])
+def test_a_port_that_is_taken_is_all_that_is_said(command, option):
+    """Nothing is consumed then, so nobody reads that something is."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = program(command, "--burst", "--health-host", "127.0.0.1", option, str(port))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"CommandError: Cannot listen on 127.0.0.1, port {port}: Address already in use. Give "
+        "another --health-port, --metrics-port or --health-host, or end what listens there.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from taskrouting import Reject, dashboard, operators, publish, subscribe
+from taskrouting.admin import drawing
 from taskrouting.contrib.testing import run_subscribers
 from taskrouting.dashboard import RANGES, Filter
 from taskrouting.exceptions import BrokerBlocked, BrokerUnavailable
@@ -242,6 +243,19 @@ def test_an_empty_chart_says_since_when():
     worker("audit_queue")
     assert "nothing came for them" in dashboard.look().charts[0].why_empty
     assert dashboard.look(RANGES["1h"]).charts[0].why_empty == ""
+
+
+@pytest.mark.parametrize(
+    ("backlog", "top"), [(1, "1"), (4, "1"), (7, "2"), (9, "5"), (41, "20"), (84, "25")]
+)
+def test_the_edge_of_the_backlog_is_a_whole_number(backlog, top):
+    """What is drawn is an average of several looks, but nobody has two and a half messages."""
+    figure("backlog", backlog, subscription="")
+    figure("looks", 4, subscription="")
+
+    drawn = {each.name: each for each in drawing.drawings(dashboard.look())}
+
+    assert drawn["backlog"].top == top
 
 
 @pytest.fixture

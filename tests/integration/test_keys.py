@@ -97,6 +97,16 @@ def test_the_command_says_the_same():
     assert told["cut"] is False
 
 
+def test_a_wildcard_inside_a_word_is_pointed_out():
+    """It stands for itself there: whoever wrote it waits for keys in vain, and hears why."""
+    sentence = "In 'vid*' the sign stands for itself: * and # stand for whole words."
+    assert sentence in run("explain_route", "--pattern", "vid*.upload")  # nothing is recorded yet
+    record("video.upload")
+
+    assert sentence in run("explain_route", "--pattern", "vid*.upload")
+    assert "stands for itself" not in run("explain_route", "--pattern", "video.*.#")
+
+
 def test_no_statement_reads_the_whole_table(django_assert_max_num_queries):
     """Every look at the audit log is a step into one of its indexes."""
     record("video.upload", 2)

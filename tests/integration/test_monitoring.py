@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import timedelta
 
@@ -111,6 +112,17 @@ def test_metrics_are_figures_and_nothing_of_any_event(client):
     assert 'taskrouting_queue_messages{place="database",queue="audit_queue"} 1.0' in text
     for secret in ("secret.key", "hunter2", "user/7", event.id):
         assert secret not in text
+
+
+def test_a_web_server_tells_nothing_that_only_workers_count(client):
+    """A counter that is 0 for ever, beside the true one of a worker, is a false figure."""
+    publish("video.upload")
+
+    text = client.get("/taskrouting/metrics").content.decode()
+
+    told = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    assert told.keys() <= figures.GAUGES.keys()
+    assert set(told.values()) == {"gauge"}
 
 
 def test_prometheus_gets_the_format_that_it_asks_for(client):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.db import OperationalError, connection
@@ -254,6 +256,49 @@ def test_the_page_counts_freezes_and_begins(client, ada):
     take_all_steps()
     figures = client.get(page(sweep, "change"), {"form": "json"}).json()
     assert (figures["running"], figures["succeeded"], figures["left"]) == (False, 3, "0")
+
+
+def said(html: str) -> dict[str, str]:
+    """What a page says was asked for: the text behind each name, without its marks."""
+    found = re.findall("<dt>([^<]*)</dt><dd>(.*?)</dd>", html)
+    return {name: " ".join(re.sub("<[^>]*>", " ", value).split()) for name, value in found}
+
+
+def test_what_was_asked_for_is_said_in_words(client, ada):
+    """Before the click and after it, as the filters and the search box say it."""
+    letters(1, cause="x")
+    query = {
+        "reason__exact": "unmatched", "queue": "video_queue", "subscription": "",
+        "q": "key:video.# event:m-0 after:2026-11-01T10:30",
+    }  # fmt: skip
+    words = {
+        "reason": "no subscription of the queue wants it", "queue": "video_queue",
+        "subscription": "(none)", "event": "m-0", "routing keys like": "video.#",
+        "after": "2026-11-01 10:30:00",
+    }  # fmt: skip
+    address = f"{reverse(ADDRESS)}?{urlencode(query)}"
+
+    before = client.get(address).content.decode()
+    begun = client.post(address, {"upto": sweeps.highest(), "rate": "50"}, follow=True)
+
+    assert said(before).items() >= words.items()
+    after = said(begun.content.decode())
+    assert after.items() >= words.items()
+    assert list(after)[: len(words)] == list(words)
+
+
+def test_what_was_asked_for_is_never_markup(client, ada):
+    """Not even what is kept is trusted, and what is unknown here is shown as it is."""
+    bad = "<b>bold</b>"
+    chosen = {"queue": bad, "cause": bad, "created_at__lt": bad, "routing_key__regex": bad,
+              "event_id__in": ["a", "b"], "unheard": bad}  # fmt: skip
+    sweep = Sweep.objects.create(deed="redrive", chosen=chosen, upto=0, matched=0, rate=1)
+
+    html = client.get(page(sweep, "change")).content.decode()
+
+    assert bad not in html
+    assert html.count("&lt;b&gt;bold&lt;/b&gt;") == 5
+    assert said(html)["event"] == "2 events"
 
 
 @pytest.mark.parametrize("query", ["resolution=redriven", "q=sujbect:x"])

@@ -52,6 +52,7 @@ def test_a_good_installation_hears_nothing():
         ({"BROKER_ULR": "x"}, "unknown key 'BROKER_ULR'. Did you mean 'BROKER_URL'?"),
         ({"LEASE": "long"}, "TASKROUTING['LEASE'] is 'long'; give seconds"),
         ({"AUDIT": {"bindings": [""]}}, "must be a string that is not empty"),
+        ({"ALERTS": {"outbox_age": 0}}, "TASKROUTING['ALERTS']['outbox_age'] is 0; it must be"),
         (None, "TASKROUTING is None; it must be a dict"),
     ],
 )

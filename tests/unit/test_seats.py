@@ -134,3 +134,16 @@ def test_a_port_that_cannot_be_had_is_said_in_one_sentence():
         number = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"Cannot listen on 127.0.0.1, port {number}"):
             Watch(host="127.0.0.1", health_port=number).opened()
+
+
+def test_all_ports_are_opened_or_none():
+    """One that was opened before another could not be does not stay open."""
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    free, taken = sorted(servers, key=lambda server: server.getsockname()[1])
+    number = free.getsockname()[1]
+    free.close()
+    with taken, pytest.raises(ConfigurationError):
+        ports = {"health_port": number, "metrics_port": taken.getsockname()[1]}
+        Watch(host="127.0.0.1", **ports).opened()
+
+    socket.create_server(("127.0.0.1", number)).close()

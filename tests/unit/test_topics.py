@@ -65,6 +65,33 @@ def test_a_key_without_wildcards_matches_itself(key):
     assert topics.matches(key, key)
 
 
+@given(patterns | st.text())
+def test_a_pattern_is_read_back_from_its_expression(pattern):
+    """It may be another one, without ``#`` beside ``#``, that wants the very same keys."""
+    written = topics.expression(pattern)
+
+    found = topics.pattern_in(written)
+
+    assert found is not None
+    assert topics.expression(found) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        (topics.expression("video.*.#"), "video.*.#"),
+        (topics.expression("#.a-b.#.#"), "#.a-b.#"),
+        (topics.expression("#"), "#"),
+        (r"^video[.]\w+$", None),
+        ("video", None),
+        ("", None),
+    ],
+)
+def test_only_our_own_expressions_are_read_back(text, pattern):
+    """What somebody else wrote is none, for no pattern may mean the same."""
+    assert topics.pattern_in(text) == pattern
+
+
 @pytest.mark.parametrize(
     ("pattern", "key", "wanted"),
     [

@@ -48,9 +48,16 @@ def _as_json(told: dict[str, Any]) -> str:
 
 
 def _caught(found: Catch) -> str:
-    """Write what a pattern would have caught as a table."""
+    """Write what a pattern would have caught as a table, and what was likely not meant."""
+    lines = _table(found)
+    if words := topics.suspicious_words(found.pattern):
+        lines.append(f"In {words[0]!r} the sign stands for itself: * and # stand for whole words.")
+    return "\n".join(lines)
+
+
+def _table(found: Catch) -> list[str]:
     if found.since is None:
-        return "The audit log has no event of the last seven days."
+        return ["The audit log has no event of the last seven days."]
     head = f"{found.pattern} since {found.since:%Y-%m-%d %H:%M}: {found.an_hour:.1f} an hour"
     lines = [
         f"  {key.count}{'+' if key.more else ''}\t{key.an_hour:.1f} an hour\t{key.routing_key}"
@@ -59,7 +66,7 @@ def _caught(found: Catch) -> str:
     if found.cut:
         lines.append(f"This is not all: {found.looked_at} routing keys were looked at. Begin "
                      "the pattern with more words.")  # fmt: skip
-    return "\n".join([head, *lines])
+    return [head, *lines]
 
 
 def _as_text(route: Route) -> str:

@@ -1,4 +1,4 @@
-"""Forget deliveries and dead letters that are done with."""
+"""Forget deliveries, dead letters and sweeps that are done with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taskrouting import operators
 from taskrouting.management import operator
 from taskrouting.management.base import RouterCommand
 from taskrouting.management.progress import Bar, unhurried
-from taskrouting.models import DeadLetter, Delivery
+from taskrouting.models import DeadLetter, Delivery, Sweep
 
 #: A century; more is a slip of the hand, and further back than databases count.
 MOST_DAYS = 36_500
@@ -27,11 +27,12 @@ class Command(RouterCommand):
     """``manage.py prune_router_history``."""
 
     help = (
-        "Delete deliveries that were handled or discarded, and dead letters that were resolved, "
-        "longer ago than --older-than days. What is waiting, running, dead or open stays, and so "
-        "does the audit log. Deliveries are how a duplicate is recognised: a copy of an event "
-        "that arrives after its delivery was deleted is handled again. So keep them for longer "
-        "than any broker, outbox or producer may hold a copy back; 30 days are a good beginning."
+        "Delete deliveries that were handled or discarded, dead letters that were resolved, and "
+        "sweeps that ended, longer ago than --older-than days. What is waiting, running, dead or "
+        "open stays, and so does the audit log. Deliveries are how a duplicate is recognised: a "
+        "copy of an event that arrives after its delivery was deleted is handled again. So keep "
+        "them for longer than any broker, outbox or producer may hold a copy back; 30 days are a "
+        "good beginning."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -64,3 +65,4 @@ class Command(RouterCommand):
     def _sum_up(self, deleted: Counter[type[Model]]) -> None:
         self.stdout.write(f"Deliveries deleted: {deleted[Delivery]}.")
         self.stdout.write(f"Dead letters deleted: {deleted[DeadLetter]}.")
+        self.stdout.write(f"Sweeps deleted: {deleted[Sweep]}.")

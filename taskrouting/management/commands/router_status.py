@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
@@ -50,13 +52,21 @@ class Command(RouterCommand):
 
     def handle(self, *, watch: float | None, **options: Any) -> None:
         """Look and print; whatever there is to see, the answer is a success."""
-        if watch is None:
-            self.stdout.write(_told(**options))
-            return
+        try:
+            if watch is None:
+                self.stdout.write(_told(**options))
+            else:
+                self._watch(watch, options)
+            self.stdout.flush()  # here, and not when Python ends, where nobody could catch it
+        except BrokenPipeError:
+            _write_no_more()
+
+    def _watch(self, pause: float, options: dict[str, Any]) -> None:
+        """Look again and again, until interrupted."""
         try:
             while True:
                 self._show(options)
-                time.sleep(watch)
+                time.sleep(pause)
         except KeyboardInterrupt:
             self.stdout.write("")
 
@@ -81,6 +91,12 @@ def seconds(text: str) -> float:
     if not 0 < (number := float(text)) < float("inf"):
         raise ArgumentTypeError(f"{text} is no number of seconds above 0.")
     return number
+
+
+def _write_no_more() -> None:
+    """Let what is still to be flushed go nowhere: whoever read it, ``head`` say, has enough."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _told(*, range: str, json: bool, brief: bool = False, **options: Any) -> str:

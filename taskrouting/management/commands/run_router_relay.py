@@ -8,7 +8,7 @@ from typing import Any
 from taskrouting import conf
 from taskrouting.management.base import RouterCommand
 from taskrouting.management.composition import Plan, talk
-from taskrouting.management.watching import add_options, supervise
+from taskrouting.management.watching import add_options, opened, supervise
 
 
 class Command(RouterCommand):
@@ -24,7 +24,8 @@ class Command(RouterCommand):
     def handle(self, *, burst: bool, **options: Any) -> None:
         """Supervise one process that only relays."""
         plan = Plan(worker=False, burst=burst).prepared()
+        watch = opened(options)  # before anything is said: the rest would not follow
         talk()
         self.stdout.write("Relaying. Stop with Ctrl-C.")
         self.stdout.flush()
-        supervise(plan, options, grace=conf.current().shutdown_grace)
+        supervise(plan, watch, grace=conf.current().shutdown_grace)

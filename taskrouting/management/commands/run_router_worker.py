@@ -9,7 +9,7 @@ from typing import Any
 from taskrouting import conf
 from taskrouting.management.base import RouterCommand
 from taskrouting.management.composition import Plan, talk
-from taskrouting.management.watching import add_options, supervise
+from taskrouting.management.watching import add_options, opened, supervise
 
 #: What the letter behind a size stands for.
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -74,11 +74,12 @@ class Command(RouterCommand):
             max_rss=options["max_rss"],
         )
         names = plan.prepared().queue_names()
+        watch = opened(options)  # before anything is said: the rest would not follow
         patience = conf.current().shutdown_grace if grace is None else grace
         talk()
         self.stdout.write(f"Consuming {', '.join(names) or 'nothing'}. Stop with Ctrl-C.")
         self.stdout.flush()
-        supervise(plan, options, grace=patience, processes=processes)
+        supervise(plan, watch, grace=patience, processes=processes)
 
 
 def whole_number(text: str) -> int:

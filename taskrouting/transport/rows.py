@@ -100,7 +100,7 @@ def inserts(
     if postgresql and len(rows) > FEW:
         sql = _of_document(model, names, using, computed, kinds)
         return [(sql, [document]) for document in _documents(rows)]
-    fields = {name: model._meta.get_field(name) for name in names if name not in dict(kinds)}
+    fields = _fields(model, names, kinds)
     spelt = partial(_spelt, fields) if postgresql else partial(_adapted, fields, connections[using])
     statements = []
     for some in _parts(rows, len(names), using):
@@ -117,6 +117,12 @@ def among(column: str, values: Sequence[Any], using: str) -> tuple[str, list[Any
     if connections[using].vendor == "postgresql":
         return f"{column} = ANY(%s)", [list(values)]
     return f"{column} IN ({', '.join(['%s'] * len(values))})", list(values)
+
+
+@cache
+def _fields(model: type[Model], names: tuple[str, ...], kinds: Pairs) -> Mapping[str, Any]:
+    """Look up the fields of those names that are columns; so seldom, it costs as much as a row."""
+    return {name: model._meta.get_field(name) for name in names if name not in dict(kinds)}
 
 
 @cache

@@ -68,7 +68,8 @@ def databases_are_supported(settings: conf.Settings) -> Iterator[CheckMessage]:
 @check
 def sqlite_is_new_enough(settings: conf.Settings) -> Iterator[CheckMessage]:
     """E008: SQLite learned RETURNING in 3.35."""
-    drivers: list[Any] = [connections[alias].Database for alias in _sqlite(settings)]
+    wrappers: list[Any] = [connections[alias] for alias in _sqlite(settings)]
+    drivers = [wrapper.Database for wrapper in wrappers]
     if drivers and drivers[0].sqlite_version_info < OLDEST_SQLITE:
         yield Error(
             f"SQLite is {drivers[0].sqlite_version}; taskrouting needs 3.35 or later.",

@@ -13,6 +13,7 @@ alone; and if it was one already, that is one crash.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from django.db.models.functions import Now
 from taskrouting import conf, log_fields
 from taskrouting.events import Event
 from taskrouting.routing.subscriptions import Subscription
+from taskrouting.transport.cursors import at_once
 from taskrouting.transport.rows import insert_new
 
 from .models import Delivery
@@ -121,7 +123,7 @@ def briefly() -> Iterator[None]:
     if connection.vendor != "postgresql":
         yield
         return
-    with connection.cursor() as cursor:
+    with at_once(connection.alias), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{BRIEFLY}'")
         try:
             yield
@@ -200,7 +202,9 @@ def _claim(copy: Copy, delivery: int, token: UUID) -> Claim:
 
 def _insert(copies: Sequence[Copy], worker: str) -> list[Claim]:
     """Insert RUNNING rows; return the claims of those that were not there yet."""
-    asking = {key(copy): (copy, uuid4()) for copy in copies}
+    asking = {
+        key(copy): (copy, token) for copy, token in zip(copies, _tokens(len(copies)), strict=True)
+    }
     inserted = insert_new(
         Delivery,
         [_row(copy, token, worker) for copy, token in asking.values()],
@@ -213,6 +217,12 @@ def _insert(copies: Sequence[Copy], worker: str) -> list[Claim]:
         for number, *known in inserted
         for copy, token in [asking[tuple(known)]]
     ]
+
+
+def _tokens(count: int) -> Iterator[UUID]:
+    """Make new tokens: ``uuid4()`` for many, whose randomness the system gives at once."""
+    random = os.urandom(16 * count)
+    return (UUID(bytes=random[at : at + 16], version=4) for at in range(0, 16 * count, 16))
 
 
 def _row(copy: Copy, token: UUID, worker: str) -> dict[str, Any]:

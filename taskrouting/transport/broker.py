@@ -75,7 +75,7 @@ class Broker:
         cuts off a peer that has promised heartbeats and is silent, as an idle relay is.
         Raises BrokerUnavailable when the broker cannot be reached: wait and try again.
         """
-        connection = Connection(
+        connection = self._kind_of_connection()(
             self.url,
             transport_options=self.options,
             connect_timeout=self._connect_timeout,
@@ -88,6 +88,13 @@ class Broker:
                 yield connection
         finally:
             closing.close(connection, _faults(connection, self.can.name))
+
+    def _kind_of_connection(self) -> Any:
+        if not self.can.confirms:
+            return Connection
+        from . import frames  # and py-amqp, which others do without
+
+        return frames.Connection
 
     @contextmanager
     def faults(self, connection: Connection) -> Iterator[None]:

@@ -8,6 +8,8 @@ default is none, because a pooler in transaction mode may not know such statemen
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
@@ -23,3 +25,18 @@ def cursor(using: str) -> Any:
 
         opened.cursor = psycopg.Cursor(driver)
     return opened
+
+
+@contextmanager
+def at_once(using: str) -> Iterator[None]:
+    """Send the statements of a block without waiting for each, until an answer is asked for.
+
+    Each wait lets other threads have the interpreter, and may last as long as their work does: in
+    a worker that is busy, as long as the statement itself. Psycopg 3 can, with its libpq.
+    """
+    driver: Any = connections[using].connection
+    if not hasattr(driver, "pipeline"):
+        yield
+        return
+    with driver.pipeline():
+        yield

@@ -125,14 +125,15 @@ class Receiver:
         """Go on while AMQP has more for us: it delivers one message at a time."""
         if not self._broker.can.confirms:
             return
-        socket = self.connection.connection.sock
+        transport = self.connection.connection.transport
+        socket = transport.sock
         usual = socket.gettimeout()
         ready = select.poll()
         ready.register(socket, select.POLLIN)
         socket.settimeout(SHORTLY)  # once, where drain_events would do it for each of three frames
         try:
             for _ in range(MORE):
-                if not ready.poll(0):
+                if not transport.ahead and not ready.poll(0):
                     return
                 self.connection.drain_events()
         except TimeoutError:

@@ -38,5 +38,6 @@ def at_once(using: str) -> Iterator[None]:
     if not hasattr(driver, "pipeline"):
         yield
         return
-    with driver.pipeline():
+    # Its end asks for the last answers itself, past Django's cursors.
+    with connections[using].wrap_database_errors, driver.pipeline():
         yield

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from taskrouting.models import AuditLog, Message
 from taskrouting.transport import messages, rows, store
+from taskrouting.transport.cursors import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -56,3 +57,12 @@ def test_every_json_value_is_kept_as_what_it_is(value: object, count: int) -> No
     rows.insert_new(AuditLog, found, using="default")
 
     assert [row.data for row in AuditLog.objects.all()] == [value] * count
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite answers at once")
+def test_a_connection_that_is_lost_among_statements_is_djangos_error() -> None:
+    """It is told from a handler's fault by its type, also where the answers come in the end."""
+    with pytest.raises(OperationalError), at_once("default"), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    connection.close()

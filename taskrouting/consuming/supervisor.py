@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import mmap
 import multiprocessing
 import os
 import queue
 import signal
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -28,7 +30,7 @@ from .companion import Companion
 
 logger = logging.getLogger("taskrouting.supervisor")
 
-#: What one process does, until the event is set; returns its exit code. It is told whether it is
+#: What one process does, until the event is set; returns its exit code. It is told
 #: how to ask whether it is the one that leads now, and beside a companion its ``seat``.
 Work = Callable[..., int]
 
@@ -50,6 +52,9 @@ RETIRED = 85
 DISMISSED = 86
 #: The exit code of a process that no other would fare better than, and then our own.
 HOPELESS, FAILED = os.EX_CONFIG, 1
+
+#: How the number of a process is kept.
+NUMBER = struct.Struct("=q")
 
 #: Seconds within which several signals are one wish: ``timeout`` signals the child and its group.
 ONE_WISH = 0.5
@@ -80,7 +85,7 @@ class Supervisor:
         self._burst = burst
         self._children: dict[ForkProcess, float] = {}
         #: The number of the process that leads, in memory that all share.
-        self._leader = multiprocessing.RawValue("q", 0)
+        self._leader = mmap.mmap(-1, NUMBER.size)
         #: When to start a process in the place of one that has died, one instant for each.
         self._vacancies: list[float] = []
         self._signals = 0
@@ -206,11 +211,11 @@ class Supervisor:
     def _let_one_lead(self) -> None:
         """Let the oldest process lead when the one that did is gone."""
         numbers = [child.pid for child in self._children]
-        if numbers and self._leader.value not in numbers:
-            self._leader.value = numbers[0]
+        if numbers and NUMBER.unpack_from(self._leader)[0] not in numbers:
+            NUMBER.pack_into(self._leader, 0, numbers[0])
 
     def _leads(self) -> bool:
-        return bool(self._leader.value == os.getpid())
+        return bool(NUMBER.unpack_from(self._leader)[0] == os.getpid())
 
     def _fork(self, live: Callable[[], None]) -> ForkProcess:
         context = multiprocessing.get_context("fork")

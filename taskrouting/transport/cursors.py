@@ -32,12 +32,20 @@ def at_once(using: str) -> Iterator[None]:
     """Send the statements of a block without waiting for each, until an answer is asked for.
 
     Each wait lets other threads have the interpreter, and may last as long as their work does: in
-    a worker that is busy, as long as the statement itself. Psycopg 3 can, with its libpq.
+    a worker that is busy, as long as the statement itself. Psycopg 3 can, with libpq 14 and later.
     """
     driver: Any = connections[using].connection
-    if not hasattr(driver, "pipeline"):
+    if not _has_pipelines(driver):
         yield
         return
     # Its end asks for the last answers itself, past Django's cursors.
     with connections[using].wrap_database_errors, driver.pipeline():
         yield
+
+
+def _has_pipelines(driver: Any) -> bool:
+    if not hasattr(driver, "pipeline"):
+        return False
+    import psycopg
+
+    return psycopg.Pipeline.is_supported()

@@ -62,8 +62,10 @@ class Frames:
         while (missing := size - (len(self._come) - self._at)) > 0:
             try:
                 more = self.sock.recv(max(missing, CHUNK))
-            except (TimeoutError, BlockingIOError, SSLWantReadError):
+            except TimeoutError:
                 raise  # nothing is lost
+            except (BlockingIOError, SSLWantReadError) as error:
+                raise TimeoutError("Nothing came in time.") from error
             except OSError:
                 self.connected = False
                 raise

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.faults, pytest.mark.services]
 @pytest.mark.parametrize("broker", BROKERS)
 def test_the_books_balance(tmp_path: Path, broker: str) -> None:
     """Every promise holds for every event, whatever was killed."""
-    report = run(tmp_path, broker, "--minutes", "0.25", "--kills", "8", "--under-way", "1500")
+    report = run(tmp_path, broker, "--minutes", "0.25", "--kills", "8", "--under-way", "600")
 
     assert report["events"] > 100
     assert report["kills"] >= 8

@@ -57,7 +57,7 @@ BROKEN = {
 def test_a_broken_promise_is_noticed(tmp_path: Path, mutation: str) -> None:
     """Code that breaks a promise makes a run fail, and the table says which promise it was."""
     broker, options, promises = BROKEN[mutation]
-    pace = ["--minutes", "0.15", "--pace", "0.5", "--under-way", "800"]
+    pace = ["--minutes", "0.15", "--pace", "0.5", "--under-way", "500"]
 
     report = run(tmp_path, broker, "--mutation", mutation, *pace, *options)
 

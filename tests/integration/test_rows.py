@@ -66,3 +66,14 @@ def test_a_connection_that_is_lost_among_statements_is_djangos_error() -> None:
     with pytest.raises(OperationalError), at_once("default"), connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     connection.close()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite answers at once")
+def test_statements_are_sent_one_by_one_where_the_library_cannot_do_better(monkeypatch) -> None:
+    """Psycopg has pipelines only with libpq 14 and later."""
+    monkeypatch.setattr("psycopg.Pipeline.is_supported", lambda: False)
+
+    with at_once("default"), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert connection.connection.pgconn.pipeline_status == 0
+        assert cursor.fetchall() == [(1,)]

@@ -95,6 +95,15 @@ def test_what_has_come_of_a_frame_waits_for_the_rest(secure: bool, timeout: floa
         assert transport.connected
 
 
+def test_the_operating_systems_limit_is_a_timeout_too() -> None:
+    """It is what py-amqp sets for answers that are waited for without a time of their own."""
+    with ends(secure=False) as (transport, _):
+        transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, 1))
+
+        with pytest.raises(TimeoutError), transport.having_timeout(None):
+            transport.read_frame()
+
+
 def test_a_connection_that_ends_is_lost() -> None:
     """Also in the middle of a frame."""
     with ends(secure=False) as (transport, theirs):

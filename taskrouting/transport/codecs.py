@@ -69,6 +69,8 @@ def limit(arrival: Arrival) -> int:
 def whole(arrival: Arrival) -> Arrival:
     """Return ``arrival`` with its body unpacked. Raises what ``unpacked`` does."""
     name = arrival.headers.get(COMPRESSION)
+    if not name:  # as nearly always
+        return arrival
     return replace(arrival, body=unpacked(arrival.body, name, limit(arrival)))
 
 

@@ -6,8 +6,9 @@ SHELL := /bin/bash
 .PHONY: help demo serve test test-browser test-matrix screenshots fuzz chaos long-run pruning costs screens cluster bench bench-report lint wheel clean
 .DELETE_ON_ERROR:
 
-# Most tests wait for other processes most of the time.
-SIDE_BY_SIDE := -n 3 --dist worksteal
+# Most tests wait for other processes most of the time. Few are handed out at once: the last ones
+# of a run are quick, and whoever is free takes them.
+SIDE_BY_SIDE := -n 3 --dist load --maxschedchunk 4
 
 NEW_ENOUGH := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 # The first of the names that is there and runs a Python that will do.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, zip_longest
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +23,24 @@ __all__ = ["installation", "place", "postgresql_settings", "sqlite_settings", "s
 # How long an example takes says more about the machine's other work than about our code.
 settings.register_profile("busy cores", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy cores")
+
+#: Folders whose tests start programs and wait for them.
+LONG = ("acceptance", "browser", "chaos", "faults")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what takes long begin early, so that nobody waits for one test in the end.
+
+    Files stay whole, for what their tests share, and long ones alternate with others.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    long = [each for path, each in files.items() if path.parent.name in LONG]
+    others = [each for path, each in files.items() if path.parent.name not in LONG]
+    pairs = chain.from_iterable(zip_longest(long, others, fillvalue=[]))
+    items[:] = chain.from_iterable(pairs)
 
 
 @pytest.fixture(scope="session")

@@ -167,6 +167,8 @@ class _Process:
                 work()
             except Exception as error:  # noqa: BLE001  # it is told, and ends the process
                 self._fail(error)
+            finally:
+                connections.close_all()  # what has failed has not closed its own
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()

@@ -13,6 +13,7 @@ import kombu
 import pytest
 
 from tests import example, services
+from tests.waiting import wait_until
 
 GOOD = "✓ Poster and rendition are there, the upload was handled once"
 
@@ -168,7 +169,9 @@ def test_a_demo_that_is_told_to_stop_leaves_nothing_running(
     """Ctrl-C and SIGTERM end its web server too, and its worker in order."""
     with example.running("demo", "--into", str(tmp_path / "run"), log=tmp_path / "log") as demo:
         origin = demo.wait_for(r"logs in at (http://\S+)")
+        worker = tmp_path / "run" / "worker.log"
+        wait_until(lambda: "consumes" in worker.read_text(), timeout=30, message="its worker")
         demo.process.send_signal(number)
         assert demo.process.wait(60) != 0
     assert not example.answers(origin)
-    assert re.search(r"Worker \S+ stopped", (tmp_path / "run" / "worker.log").read_text())
+    assert re.search(r"Worker \S+ stopped", worker.read_text())

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -28,17 +27,11 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
-import django
-from django.conf import settings
-
-from project import environment
-
-from .chaos import servers
+from . import busy
+from .busy import QUEUE, TOGETHER
 
 #: What is asked for: collecting takes less than this share.
 WANTED = 0.01
-
-QUEUE, TOGETHER = "busy_queue", 1000
 
 #: How often the receiver is called to learn what one call takes, and how often that is learnt.
 CALLS, TIMES = 20_000, 9
@@ -56,8 +49,8 @@ def main() -> int:
     options = _options()
     with ExitStack() as stack:
         handled = Handled()
-        _configure(stack.enter_context(_database(options.database)), handled)
-        _publish(options.events)
+        _configure(stack.enter_context(busy.database(options.database)), handled)
+        busy.publish(options.events)
         print(f"{options.events} events wait.", flush=True)
         with _working():
             _wait_until_busy(handled)
@@ -85,46 +78,17 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@contextmanager
-def _database(name: str) -> Iterator[str]:
-    """The URL of an empty database that is gone afterwards."""
-    if name == "postgres":
-        with servers.running(servers.Postgres) as server:
-            yield server.url
-    else:
-        with tempfile.TemporaryDirectory(prefix="figures-") as folder:
-            yield f"sqlite:///{folder}/figures.sqlite3"
-
-
 def _configure(url: str, handled: Handled) -> None:
-    """Set Django up with one subscription, whose handler has nothing to do but count."""
-    settings.configure(
-        DATABASES={"default": environment.database(url)},
-        INSTALLED_APPS=["django.contrib.contenttypes", "taskrouting"],
-        TASKROUTING={"SOURCE": "benchmarks", "AUDIT": {"queue": None}},
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        SECRET_KEY="known to everyone, for it guards nothing",  # noqa: S106
-        USE_TZ=True,
-        LOGGING_CONFIG=None,
-    )
-    django.setup()
-    from django.core.management import call_command
+    """Set Django up with a handler that has nothing to do but count."""
 
-    from taskrouting import subscribe
-
-    @subscribe("busy.#", queue=QUEUE, name="busy")
     def handle(event: Any) -> None:
         handled.number += 1
 
+    busy.configure(url, handle)
+    from django.core.management import call_command
+
     call_command("migrate", verbosity=0)
     call_command("declare_topology", stdout=StringIO())
-
-
-def _publish(events: int) -> None:
-    from taskrouting import publish_many
-
-    for _ in range(events // TOGETHER):
-        publish_many([("busy.one", {"number": number}) for number in range(TOGETHER)])
 
 
 @contextmanager

@@ -14,7 +14,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,21 +23,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import django
-from django.conf import settings
-
-from project import environment
-
-from .chaos import servers
+from . import busy
 
 #: What is asked for: a worker keeps at least this share of its throughput.
 WANTED = 0.9
 
 OLD = timedelta(days=99)
-QUEUE = "busy_queue"
-
-#: Events published at once.
-TOGETHER = 1000
 
 
 def main() -> int:
@@ -47,8 +37,8 @@ def main() -> int:
     if options.worker:
         return _work(options.worker)
     with ExitStack() as stack:
-        url = stack.enter_context(_database(options.database))
-        _configure(url)
+        url = stack.enter_context(busy.database(options.database))
+        busy.configure(url, _nothing)
         _prepare(options.rows, options.events)
         pace = stack.enter_context(_pruning())
         stack.enter_context(_worker(url))
@@ -68,37 +58,13 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@contextmanager
-def _database(name: str) -> Iterator[str]:
-    """The URL of an empty database that is gone afterwards."""
-    if name == "postgres":
-        with servers.running(servers.Postgres) as server:
-            yield server.url
-    else:
-        with tempfile.TemporaryDirectory(prefix="pruning-") as folder:
-            yield f"sqlite:///{folder}/pruning.sqlite3"
-
-
-def _configure(url: str) -> None:
-    """Set Django up with one subscription, whose handler has nothing to do."""
-    settings.configure(
-        DATABASES={"default": environment.database(url)},
-        INSTALLED_APPS=["django.contrib.contenttypes", "taskrouting"],
-        TASKROUTING={"SOURCE": "benchmarks", "AUDIT": {"queue": None}},
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        SECRET_KEY="known to everyone, for it guards nothing",  # noqa: S106
-        USE_TZ=True,
-        LOGGING_CONFIG=None,
-    )
-    django.setup()
-    from taskrouting import subscribe
-
-    subscribe("busy.#", queue=QUEUE, name="busy")(lambda event: None)
+def _nothing(event: Any) -> None:
+    """Handle an event: there is nothing to do."""
 
 
 def _work(url: str) -> int:
     """Be the worker."""
-    _configure(url)
+    busy.configure(url, _nothing)
     from django.core.management import call_command
 
     call_command("run_router_worker", "--grace", "1")
@@ -127,7 +93,6 @@ def _prepare(rows: int, events: int) -> None:
     from django.db import connection, transaction
     from django.utils import timezone
 
-    from taskrouting import publish_many
     from taskrouting.models import Delivery
 
     print(f"Preparing {rows} old deliveries and {events} events.", flush=True)
@@ -142,10 +107,9 @@ def _prepare(rows: int, events: int) -> None:
                 started_at, finished_at)
             SELECT 'old-' || n, 'benchmarks', 'busy', %s, 'busy.row', 'handled', 1, 0, false, '[]',
                 '', %s, %s, %s FROM old""",  # noqa: S608
-            [rows, QUEUE, then, then, then],
+            [rows, busy.QUEUE, then, then, then],
         )
-    for _ in range(events // TOGETHER):
-        publish_many([("busy.row", {"some": "data"})] * TOGETHER)
+    busy.publish(events)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")

@@ -87,13 +87,23 @@ class _Connection(pyamqp.Connection):  # type: ignore[misc]  # kombu is untyped
     """A connection of py-amqp that reads so."""
 
     def Transport(  # noqa: N802  # py-amqp's name
-        self, host: str, connect_timeout: float, ssl: Any = False, *args: Any, **kwargs: Any
+        self,
+        host: str,
+        connect_timeout: float,
+        ssl: Any = False,
+        read_timeout: float | None = None,
+        write_timeout: float | None = None,
+        **more: Any,
     ) -> Any:
         """Make what it reads and writes through."""
-        names = ("read_timeout", "write_timeout", "socket_settings")
-        more = dict(zip(names, args, strict=False)) | kwargs
-        kind = Secure if ssl else Plain
-        return kind(host, connect_timeout=connect_timeout, ssl=ssl, **more)
+        return (Secure if ssl else Plain)(
+            host,
+            connect_timeout=connect_timeout,
+            ssl=ssl,
+            read_timeout=read_timeout,
+            write_timeout=write_timeout,
+            **more,
+        )
 
 
 class _Transport(pyamqp.Transport):  # type: ignore[misc]  # kombu is untyped
